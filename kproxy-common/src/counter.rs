@@ -1,0 +1,85 @@
+//! Every outcome at every door: the layout of `COUNTERS`.
+
+macro_rules! numbered {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u32)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// Every value, in the order of the map.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name in metrics and logs.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+numbered! {
+    /// Where a decision was made.
+    Door {
+        /// A process of this node, at `connect` or `sendmsg`.
+        Socket = "socket",
+        /// A packet from a pod.
+        PodIngress = "pod_ingress",
+        /// A packet to a pod.
+        PodEgress = "pod_egress",
+    }
+}
+
+numbered! {
+    /// What was decided.
+    Counter {
+        /// A new flow was given a backend.
+        New = "new",
+        /// A request of a known flow was translated.
+        Established = "established",
+        /// An answer was translated back.
+        Reply = "reply",
+        /// A flow's peer answered for the first time and the flow moved from `FLOWS_NEW` to `FLOWS`.
+        Promoted = "promoted",
+        /// The client's source port was changed, since two service addresses share a backend.
+        PortTranslated = "port_translated",
+        /// The client is the chosen backend and was given the service's address as its peer.
+        Hairpin = "hairpin",
+        /// A UDP flow left a backend that is gone.
+        StaleBackend = "stale_backend",
+        /// A service address, but no such port or protocol: left alone.
+        NoFrontend = "no_frontend",
+        /// Rejected with port unreachable, or ECONNREFUSED at the socket door: no backends.
+        Rejected = "rejected",
+        /// Dropped: endpoints exist, but policy allows none of them here.
+        DroppedPolicy = "dropped_policy",
+        /// Dropped: no free source port towards the backend.
+        DroppedPorts = "dropped_ports",
+        /// Dropped: a flow could not be recorded, also at the second try.
+        DroppedMap = "dropped_map",
+        /// Dropped: the packet changed size or vanished under the rewrite.
+        DroppedRewrite = "dropped_rewrite",
+        /// A first try to write a map failed and the second was made.
+        MapRetry = "map_retry",
+        /// A frontend pointed at a record that had just been freed; it was read again.
+        Raced = "raced",
+        /// A fragment to a service address: left alone.
+        Fragment = "fragment",
+        /// A packet to a service address whose headers could not be read: left alone.
+        Malformed = "malformed",
+        /// A packet to a service address of a protocol without ports: left alone.
+        OtherProtocol = "other_protocol",
+    }
+}
+
+/// Entries of `COUNTERS`.
+pub const COUNTERS: u32 = (Door::ALL.len() * Counter::ALL.len()) as u32;
+
+/// The index of one outcome at one door in `COUNTERS`.
+#[must_use]
+#[inline(always)]
+pub const fn index(door: Door, counter: Counter) -> u32 {
+    door as u32 * Counter::ALL.len() as u32 + counter as u32
+}

@@ -1,0 +1,79 @@
+//! Service addresses and the runs of backends behind them.
+
+use bitflags::bitflags;
+use bytemuck::{Pod, Zeroable};
+
+use crate::address::{Address, Port, Protocol};
+
+bitflags! {
+    /// What an address is to the data plane: the value of `ADDRESSES`, the gate that every packet meets first.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+    #[repr(transparent)]
+    pub struct AddressRole: u32 {
+        /// At least one frontend stands on this address.
+        const SERVICE = 1 << 0;
+        /// An address of this node.
+        const NODE = 1 << 1;
+    }
+}
+
+/// The key of `FRONTENDS`. A NodePort is stored under [`Address::unspecified`] of its family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct FrontendKey {
+    /// The service address.
+    pub address: Address,
+    /// The service port.
+    pub port: Port,
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+}
+
+const _: () = assert!(size_of::<FrontendKey>() == 20);
+
+/// Identifies one service port in one family for as long as it exists on this node. Never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct ServiceId(pub u32);
+
+/// A run of slots in the arena: `SLOTS[base..base + count]`. A count of 0 is an empty set, whatever the base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct SlotRun {
+    /// Index of the first slot.
+    pub base: u32,
+    /// Number of slots.
+    pub count: u32,
+}
+
+bitflags! {
+    /// What is special about a frontend.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+    #[repr(transparent)]
+    pub struct FrontendFlags: u32 {
+        /// An empty inside set drops instead of rejecting: endpoints exist, but policy forbids them here.
+        const DROP_INSIDE = 1 << 0;
+        /// The same for the outside set.
+        const DROP_OUTSIDE = 1 << 1;
+        /// The address is the service's ClusterIP; all others are external frontends.
+        const CLUSTER_IP = 1 << 2;
+    }
+}
+
+/// The value of `FRONTENDS`: all that a new flow needs to know, replaced as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Frontend {
+    /// The service port behind this frontend; its backends carry the same id.
+    pub service: ServiceId,
+    /// What is special about it.
+    pub flags: FrontendFlags,
+    /// Session affinity by client address in seconds, 0 for none.
+    pub affinity_seconds: u32,
+    /// Backends for clients inside the cluster.
+    pub inside: SlotRun,
+    /// Backends for everybody else.
+    pub outside: SlotRun,
+}
+
+const _: () = assert!(size_of::<Frontend>() == 28);

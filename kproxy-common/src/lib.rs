@@ -1,0 +1,33 @@
+//! Types that live in kproxy's BPF maps, described once for the kernel side and the agent.
+//!
+//! * [`address`]: addresses, ports and protocols in network byte order
+//! * [`frontend`]: service addresses and the backend runs behind them
+//! * [`backend`]: one record per endpoint of a service port
+//! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
+//! * [`socket`]: what the socket door remembers about a socket
+//! * [`counter`]: every outcome at every door
+//! * [`settings`]: constants the agent fixes when it loads the programs
+//! * [`maps`]: map names, sizes and the layout version of the pins
+//!
+//! Nothing here touches a packet or a map; the crate only says what the bytes mean. Every struct is `repr(C)` and
+//! [`bytemuck::Pod`] with explicit padding, and its size is asserted beside its definition.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod backend;
+pub mod counter;
+pub mod flow;
+pub mod frontend;
+pub mod maps;
+pub mod settings;
+pub mod socket;
+
+pub use address::{Address, Family, Port, Protocol};
+pub use backend::{Backend, BackendFlags, BackendIndex, Generation};
+pub use counter::{Counter, Door};
+pub use flow::{Applies, Flow, FlowState, Tuple};
+pub use frontend::{AddressRole, Frontend, FrontendFlags, FrontendKey, ServiceId, SlotRun};
+pub use settings::{Nanoseconds, Settings};
+pub use socket::{SocketFlow, SocketFlowKey, SocketPeer};

@@ -1,0 +1,46 @@
+//! Constants that the agent fixes when it loads the programs, so that the verifier can fold them.
+
+use bytemuck::{Pod, Zeroable};
+
+/// A span of time, or a moment of the kernel's monotonic clock (`bpf_ktime_get_ns`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Nanoseconds(pub u64);
+
+impl Nanoseconds {
+    /// A span of whole seconds.
+    #[must_use]
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self(seconds * 1_000_000_000)
+    }
+
+    /// Time passed since an earlier moment; 0 if that moment is in the future (another CPU's clock).
+    #[must_use]
+    #[inline(always)]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The `.rodata` variable `SETTINGS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Settings {
+    /// A UDP flow that was silent for longer chooses a backend anew (conntrack's stream timeout).
+    pub udp_idle: Nanoseconds,
+    /// A TCP flow that was silent for longer is forgotten when its client sends a SYN.
+    pub tcp_idle: Nanoseconds,
+    /// How old a last-seen time may get before it is written again.
+    pub touch_after: Nanoseconds,
+}
+
+const _: () = assert!(size_of::<Settings>() == 24);
+
+impl Settings {
+    /// What the programs use when the agent sets nothing else.
+    pub const DEFAULT: Self = Self {
+        udp_idle: Nanoseconds::from_seconds(120),
+        tcp_idle: Nanoseconds::from_seconds(86_400),
+        touch_after: Nanoseconds::from_seconds(1),
+    };
+}

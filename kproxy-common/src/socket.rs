@@ -1,0 +1,70 @@
+//! What the socket door remembers, so that a process sees the service address as its peer.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::address::{Address, Port};
+use crate::backend::{BackendIndex, Generation};
+use crate::frontend::ServiceId;
+use crate::settings::Nanoseconds;
+
+/// Socket storage of a connected socket: which service address stands for its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct SocketPeer {
+    /// The address the process asked for.
+    pub service_address: Address,
+    /// The address it got.
+    pub backend_address: Address,
+    /// The port the process asked for.
+    pub service_port: Port,
+    /// The port it got.
+    pub backend_port: Port,
+    /// The service port.
+    pub service: ServiceId,
+    /// The backend's record.
+    pub backend: BackendIndex,
+    /// That record's generation.
+    pub generation: Generation,
+}
+
+const _: () = assert!(size_of::<SocketPeer>() == 48);
+
+/// The key of `SOCKET_FLOWS`: one peer of an unconnected UDP socket, seen from either side of the translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct SocketFlowKey {
+    /// The kernel's cookie of the socket (`bpf_get_socket_cookie`).
+    pub cookie: u64,
+    /// A service address when sending, a backend's address when receiving.
+    pub address: Address,
+    /// The port that goes with it.
+    pub port: Port,
+    /// 0 when sending, 1 when receiving.
+    pub receiving: u16,
+    /// Always 0.
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<SocketFlowKey>() == 32);
+
+/// The value of `SOCKET_FLOWS`: what stands for that peer on the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct SocketFlow {
+    /// When the process last sent to this peer.
+    pub seen: Nanoseconds,
+    /// The backend's address when sending, the service's when receiving.
+    pub address: Address,
+    /// The port that goes with it.
+    pub port: Port,
+    /// Always 0.
+    pub padding: u16,
+    /// The service port.
+    pub service: ServiceId,
+    /// The backend's record.
+    pub backend: BackendIndex,
+    /// That record's generation.
+    pub generation: Generation,
+}
+
+const _: () = assert!(size_of::<SocketFlow>() == 40);

@@ -1,0 +1,2 @@
+//! The datapath.
+#![no_std]

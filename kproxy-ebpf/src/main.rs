@@ -1,0 +1,2 @@
+//! Kernel binary.
+fn main() {}

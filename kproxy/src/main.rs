@@ -1,0 +1,2 @@
+//! kproxy.
+fn main() {}
