@@ -1,1 +1,3 @@
-//! The agent.
+//! The kproxy agent.
+
+pub mod plan;

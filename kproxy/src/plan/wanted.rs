@@ -1,0 +1,95 @@
+//! What the data plane shall do for one service port: the output of the compile step and the input of the diff.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol};
+
+/// Names one proxied entry: a port of a Service in one family.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServicePortName {
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The Service's name.
+    pub name: String,
+    /// The port's name, empty for an unnamed port.
+    pub port: String,
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The half of a dual-stack Service.
+    pub family: Family,
+}
+
+impl fmt::Display for ServicePortName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)?;
+        if !self.port.is_empty() {
+            write!(f, ":{}", self.port)?;
+        }
+        write!(f, " ({} {})", self.family, self.protocol)
+    }
+}
+
+/// An address and port that traffic can be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The endpoint's address.
+    pub address: Address,
+    /// The endpoint's port.
+    pub port: Port,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address.family() {
+            Family::V4 => write!(f, "{}:{}", self.address, self.port),
+            Family::V6 => write!(f, "[{}]:{}", self.address, self.port),
+        }
+    }
+}
+
+/// One of the two sets of usable endpoints that a service port has on a node (semantics 2.22 to 2.25).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BackendSet {
+    /// Usable endpoints anywhere, after topology hints.
+    Cluster,
+    /// Usable endpoints on this node.
+    Local,
+}
+
+/// How one frontend of a service port picks among the service's backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedFrontend {
+    /// What is special about it.
+    pub flags: FrontendFlags,
+    /// Session affinity by client address in seconds, 0 for none.
+    pub affinity_seconds: u32,
+    /// The set for clients inside the cluster.
+    pub inside: BackendSet,
+    /// The set for everybody else.
+    pub outside: BackendSet,
+}
+
+/// Everything the data plane needs to know about one service port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedService {
+    /// The addresses it is served under.
+    pub frontends: BTreeMap<FrontendKey, WantedFrontend>,
+    /// Every serving endpoint: the two sets below and those that only keep the flows they have.
+    pub endpoints: BTreeMap<Endpoint, BackendFlags>,
+    /// Usable endpoints anywhere, sorted, each a key of `endpoints`.
+    pub cluster: Vec<Endpoint>,
+    /// Usable endpoints on this node, sorted, each a key of `endpoints`.
+    pub local: Vec<Endpoint>,
+}
+
+impl WantedService {
+    /// The endpoints of one of the two sets.
+    #[must_use]
+    pub fn set(&self, set: BackendSet) -> &[Endpoint] {
+        match set {
+            BackendSet::Cluster => &self.cluster,
+            BackendSet::Local => &self.local,
+        }
+    }
+}
