@@ -1,2 +1,37 @@
-//! The datapath.
+//! The datapath: what happens to a packet or a socket that meets a service address.
+//!
+//! A plain library. The kernel binary in this package wraps it for TC and the cgroup hooks, tests run the same code
+//! on any machine. It sees packets through [`Packet`] and maps through [`Tables`], and allocates nothing.
+//!
+//! Requests go down this list, one module per step:
+//!
+//! * [`wire`]: network headers, the only place that knows IPv4 from IPv6
+//! * [`parse`]: transport headers, the tuple
+//! * [`track`]: flows and their life cycle
+//! * [`balance`]: a frontend's choice among its backends
+//! * [`translate`]: the rewrite and its checksums ([`checksum`])
+//! * [`forward`], [`reply`]: the two directions at a pod's door
+//! * [`reject`]: port unreachable
+//! * [`socket`]: the same decisions for a process's socket
+//! * [`verdict`]: outcomes, and the one match from outcome to action
+
 #![no_std]
+#![forbid(unsafe_code)]
+
+pub mod balance;
+pub mod checksum;
+pub mod forward;
+pub mod packet;
+pub mod parse;
+pub mod reject;
+pub mod reply;
+pub mod socket;
+pub mod tables;
+pub mod track;
+pub mod translate;
+pub mod verdict;
+pub mod wire;
+
+pub use packet::Packet;
+pub use tables::{Age, Existing, InsertError, Tables};
+pub use verdict::{Action, Verdict};

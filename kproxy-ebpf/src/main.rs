@@ -1,2 +1,122 @@
-//! Kernel binary.
-fn main() {}
+//! The kernel programs: entry points that wrap their context, ask the library and carry out its answer.
+
+#![no_std]
+#![no_main]
+#![expect(missing_docs, unreachable_pub, reason = "the entry point macros generate undocumented public functions")]
+
+mod kernel;
+
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::macros::{cgroup_sock_addr, classifier};
+use aya_ebpf::programs::{SockAddrContext, TcContext};
+use kernel::{Maps, SkbPacket, SocketAddress};
+use kproxy_ebpf::{Action, Verdict, forward, reject, reply, socket};
+
+/// Requests of a pod: TC ingress at the host end of its interface.
+#[classifier]
+pub fn pod_ingress(context: TcContext) -> i32 {
+    let mut packet = SkbPacket::new(&context);
+    let verdict = forward::pod_ingress(&mut packet, &Maps);
+    act(packet, verdict)
+}
+
+/// Answers to a pod: TC egress at the host end of its interface.
+#[classifier]
+pub fn pod_egress(context: TcContext) -> i32 {
+    let mut packet = SkbPacket::new(&context);
+    let verdict = reply::pod_egress(&mut packet, &Maps);
+    act(packet, verdict)
+}
+
+/// Carries out a verdict. Whatever goes on is left to the programs behind us on the device.
+#[inline(always)]
+fn act(mut packet: SkbPacket<'_>, verdict: Verdict) -> i32 {
+    kernel::log(&packet, verdict);
+    match verdict.action() {
+        Action::Continue => TC_ACT_UNSPEC,
+        Action::Drop => TC_ACT_SHOT,
+        Action::TurnAround => packet.turn_around_and_send(),
+        Action::Reject => match reject::reject(&mut packet) {
+            Some(()) => packet.send_back(),
+            None => TC_ACT_SHOT,
+        },
+    }
+}
+
+/// `connect` of an `AF_INET` socket.
+#[cgroup_sock_addr(connect4)]
+pub fn connect4(context: SockAddrContext) -> i32 {
+    connect(&SocketAddress::v4(&context))
+}
+
+/// `connect` of an `AF_INET6` socket, also to an IPv4-mapped address.
+#[cgroup_sock_addr(connect6)]
+pub fn connect6(context: SockAddrContext) -> i32 {
+    connect(&SocketAddress::v6(&context))
+}
+
+#[inline(always)]
+fn connect(address: &SocketAddress<'_>) -> i32 {
+    address.act(match address.protocol() {
+        Some(protocol) => socket::connect(address, &Maps, address.peer(), protocol),
+        None => socket::SocketVerdict::Pass,
+    })
+}
+
+/// `sendto` or `sendmsg` with a destination, `AF_INET`.
+#[cgroup_sock_addr(sendmsg4)]
+pub fn sendmsg4(context: SockAddrContext) -> i32 {
+    send(&SocketAddress::v4(&context))
+}
+
+/// `sendto` or `sendmsg` with a destination, `AF_INET6`.
+#[cgroup_sock_addr(sendmsg6)]
+pub fn sendmsg6(context: SockAddrContext) -> i32 {
+    send(&SocketAddress::v6(&context))
+}
+
+#[inline(always)]
+fn send(address: &SocketAddress<'_>) -> i32 {
+    address.act(socket::send(address, &Maps, address.peer()))
+}
+
+/// `recvfrom` or `recvmsg` that asks for the sender, `AF_INET`.
+#[cgroup_sock_addr(recvmsg4)]
+pub fn recvmsg4(context: SockAddrContext) -> i32 {
+    receive(&SocketAddress::v4(&context))
+}
+
+/// `recvfrom` or `recvmsg` that asks for the sender, `AF_INET6`.
+#[cgroup_sock_addr(recvmsg6)]
+pub fn recvmsg6(context: SockAddrContext) -> i32 {
+    receive(&SocketAddress::v6(&context))
+}
+
+#[inline(always)]
+fn receive(address: &SocketAddress<'_>) -> i32 {
+    address.show(socket::receive(address, &Maps, address.peer()))
+}
+
+/// `getpeername`, `AF_INET`.
+#[cgroup_sock_addr(getpeername4)]
+pub fn getpeername4(context: SockAddrContext) -> i32 {
+    peer_name(&SocketAddress::v4(&context))
+}
+
+/// `getpeername`, `AF_INET6`.
+#[cgroup_sock_addr(getpeername6)]
+pub fn getpeername6(context: SockAddrContext) -> i32 {
+    peer_name(&SocketAddress::v6(&context))
+}
+
+#[inline(always)]
+fn peer_name(address: &SocketAddress<'_>) -> i32 {
+    address.show(socket::peer_name(address, address.peer()))
+}
+
+/// The library does not panic, and the linker drops this; the target demands it.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,150 @@
+//! The maps, and the library's view of them.
+//!
+//! Sizes given here are those of a small node; the agent sets them when it loads the object.
+
+use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::{Global, btf_maps::SkStorage};
+use kproxy_common::{
+    Address, AddressRole, Backend, BackendIndex, Counter, Door, Flow, Frontend, FrontendKey, Nanoseconds,
+    Settings, SocketFlow, SocketFlowKey, SocketPeer, Tuple, counter,
+};
+use kproxy_ebpf::{Age, Existing, InsertError, Tables};
+
+const EEXIST: i32 = 17;
+
+#[map]
+static ADDRESSES: HashMap<Address, AddressRole> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static FRONTENDS: HashMap<FrontendKey, Frontend> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static SLOTS: Array<BackendIndex> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
+#[map]
+static BACKENDS: Array<Backend> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
+#[map]
+static FLOWS: LruHashMap<Tuple, Flow> = LruHashMap::with_max_entries(65_536, 0);
+#[map]
+static FLOWS_NEW: LruHashMap<Tuple, Flow> = LruHashMap::with_max_entries(16_384, 0);
+#[map]
+static SOCKET_FLOWS: LruHashMap<SocketFlowKey, SocketFlow> = LruHashMap::with_max_entries(16_384, 0);
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNTERS, 0);
+#[btf_map]
+pub(super) static SOCKET_PEERS: SkStorage<SocketPeer> = SkStorage::new();
+
+#[unsafe(no_mangle)]
+static SETTINGS: Global<Settings> = Global::new(Settings::DEFAULT);
+
+/// The maps of this object.
+pub(crate) struct Maps;
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn address(&self, address: &Address) -> AddressRole {
+        // SAFETY: the value is copied out at once. Another entry may come to live under the pointer at any time, and
+        // then another address's role is read: values of this type have no invalid bits.
+        unsafe { ADDRESSES.get(address) }.copied().unwrap_or(AddressRole::empty())
+    }
+
+    #[inline(always)]
+    fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
+        // SAFETY: copied out at once. A value mixed of two entries is possible in theory and harmless: `balance`
+        // checks that the backend it leads to belongs to the frontend's service.
+        unsafe { FRONTENDS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<BackendIndex> {
+        SLOTS.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn backend(&self, index: BackendIndex) -> Option<Backend> {
+        BACKENDS.get(index.0).copied()
+    }
+
+    #[inline(always)]
+    fn flow(&self, age: Age, key: &Tuple) -> Option<Flow> {
+        // SAFETY: copied out at once; entries are replaced as a whole, never written in place.
+        unsafe { flows(age).get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn insert_flow(
+        &self,
+        door: Door,
+        age: Age,
+        key: &Tuple,
+        flow: &Flow,
+        existing: Existing,
+    ) -> Result<(), InsertError> {
+        let flags = match existing {
+            Existing::Keep => u64::from(BPF_NOEXIST),
+            Existing::Replace => u64::from(BPF_ANY),
+        };
+        let insert = || flows(age).insert(key, flow, flags);
+        let Err(first) = insert() else { return Ok(()) };
+        if first == -EEXIST {
+            return Err(InsertError::Exists);
+        }
+        self.count(door, Counter::MapRetry);
+        insert().map_err(|second| if second == -EEXIST { InsertError::Exists } else { InsertError::Failed })
+    }
+
+    #[inline(always)]
+    fn remove_flow(&self, age: Age, key: &Tuple) {
+        // An entry that is gone already is what was wanted.
+        let _ = flows(age).remove(key);
+    }
+
+    #[inline(always)]
+    fn socket_flow(&self, key: &SocketFlowKey) -> Option<SocketFlow> {
+        // SAFETY: copied out at once; entries are replaced as a whole, never written in place.
+        unsafe { SOCKET_FLOWS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn insert_socket_flow(&self, key: &SocketFlowKey, flow: &SocketFlow) -> bool {
+        let insert = || SOCKET_FLOWS.insert(key, flow, u64::from(BPF_ANY)).is_ok();
+        if insert() {
+            return true;
+        }
+        self.count(Door::Socket, Counter::MapRetry);
+        insert()
+    }
+
+    #[inline(always)]
+    fn count(&self, door: Door, counter: Counter) {
+        if let Some(value) = COUNTERS.get_ptr_mut(counter::index(door, counter)) {
+            // SAFETY: the entry is this CPU's own, and array entries live as long as the map.
+            unsafe { *value += 1 };
+        }
+    }
+
+    #[inline(always)]
+    fn now(&self) -> Nanoseconds {
+        // SAFETY: the helper takes nothing and is allowed in every program type. Ticks are fine enough here.
+        Nanoseconds(unsafe { bpf_ktime_get_coarse_ns() })
+    }
+
+    #[inline(always)]
+    fn random(&self) -> u32 {
+        // SAFETY: the helper takes nothing and is allowed in every program type.
+        unsafe { bpf_get_prandom_u32() }
+    }
+
+    #[inline(always)]
+    fn settings(&self) -> Settings {
+        SETTINGS.load()
+    }
+}
+
+#[inline(always)]
+fn flows(age: Age) -> &'static LruHashMap<Tuple, Flow> {
+    match age {
+        Age::New => &FLOWS_NEW,
+        Age::Answered => &FLOWS,
+    }
+}

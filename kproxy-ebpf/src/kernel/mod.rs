@@ -1,0 +1,32 @@
+//! The seam between the library and the kernel: the only unsafe code on the kernel side.
+
+#![expect(unsafe_code, reason = "contexts, packets and maps are raw pointers on the kernel side")]
+
+mod maps;
+mod skb;
+mod sock_addr;
+
+pub(crate) use maps::Maps;
+pub(crate) use skb::SkbPacket;
+pub(crate) use sock_addr::SocketAddress;
+
+use kproxy_ebpf::Verdict;
+
+/// Logs a decision through aya-log, in builds made for debugging.
+#[cfg(feature = "debug-log")]
+#[inline(always)]
+pub(crate) fn log(packet: &SkbPacket<'_>, verdict: Verdict) {
+    if let Some(counter) = verdict.counter() {
+        aya_log_ebpf::debug!(packet.context(), "{}", counter.name());
+    }
+}
+
+/// Nothing: other builds have no log.
+#[cfg(not(feature = "debug-log"))]
+#[inline(always)]
+pub(crate) fn log(_packet: &SkbPacket<'_>, _verdict: Verdict) {}
+
+/// The helpers that we call are for GPL-compatible programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,139 @@
+//! A socket at a `cgroup_sock_addr` hook.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::bpf_sock_addr;
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_set_retval};
+use aya_ebpf::programs::SockAddrContext;
+use kproxy_common::{Address, Family, Port, Protocol, SocketPeer};
+use kproxy_ebpf::socket::{Peer, Socket, SocketVerdict};
+
+use super::maps::SOCKET_PEERS;
+
+const ECONNREFUSED: i32 = 111;
+
+/// The hook lets the call go on.
+const ALLOW: i32 = 1;
+/// The hook fails the call, with EPERM or what `bpf_set_retval` said.
+const DENY: i32 = 0;
+
+/// A socket and the address that its process gave, or will see.
+pub(crate) struct SocketAddress<'a> {
+    context: &'a SockAddrContext,
+    family: Family,
+}
+
+impl<'a> SocketAddress<'a> {
+    /// At a hook for `AF_INET`.
+    #[inline(always)]
+    pub(crate) const fn v4(context: &'a SockAddrContext) -> Self {
+        Self { context, family: Family::V4 }
+    }
+
+    /// At a hook for `AF_INET6`.
+    #[inline(always)]
+    pub(crate) const fn v6(context: &'a SockAddrContext) -> Self {
+        Self { context, family: Family::V6 }
+    }
+
+    /// The socket's protocol, if it is one that the socket door translates.
+    #[inline(always)]
+    pub(crate) fn protocol(&self) -> Option<Protocol> {
+        // SAFETY: a plain field of the hook's own context.
+        match unsafe { (*self.raw()).protocol } {
+            6 => Some(Protocol::TCP),
+            17 => Some(Protocol::UDP),
+            _ => None,
+        }
+    }
+
+    /// The address. An IPv4-mapped IPv6 address is the IPv4 address it stands for, by the way addresses are stored.
+    #[inline(always)]
+    pub(crate) fn peer(&self) -> Peer {
+        // SAFETY: a plain field; the kernel gives the 16 bits of the port in network order, in a 32-bit word.
+        let port = unsafe { (*self.raw()).user_port };
+        let address = match self.family {
+            // SAFETY: a plain field, in network order.
+            Family::V4 => Address::from_v4_word(unsafe { (*self.raw()).user_ip4 }),
+            // SAFETY: plain fields, in network order.
+            Family::V6 => Address::from_words(unsafe { (*self.raw()).user_ip6 }),
+        };
+        Peer { address, port: Port::from_wire(port as u16) }
+    }
+
+    /// Carries out the verdict on a `connect` or `sendmsg`.
+    #[inline(always)]
+    pub(crate) fn act(&self, verdict: SocketVerdict) -> i32 {
+        match verdict {
+            SocketVerdict::Pass => ALLOW,
+            SocketVerdict::Translate(peer) => self.show(Some(peer)),
+            SocketVerdict::Refuse => {
+                // SAFETY: the helper takes a number only. Kernel 5.18 and later.
+                unsafe { bpf_set_retval(-ECONNREFUSED) };
+                DENY
+            }
+        }
+    }
+
+    /// Replaces the address, if there is something to replace it by.
+    #[inline(always)]
+    pub(crate) fn show(&self, peer: Option<Peer>) -> i32 {
+        if let Some(Peer { address, port }) = peer {
+            let raw = self.raw();
+            match self.family {
+                // SAFETY: a field that this hook may write.
+                Family::V4 => unsafe { (*raw).user_ip4 = address.v4_word() },
+                Family::V6 => {
+                    let [a, b, c, d] = address.words();
+                    // SAFETY: fields that this hook may write, word by word.
+                    unsafe { core::ptr::write_volatile(&raw mut (*raw).user_ip6[0], a) };
+                    // SAFETY: as above.
+                    unsafe { core::ptr::write_volatile(&raw mut (*raw).user_ip6[1], b) };
+                    // SAFETY: as above.
+                    unsafe { core::ptr::write_volatile(&raw mut (*raw).user_ip6[2], c) };
+                    // SAFETY: as above.
+                    unsafe { core::ptr::write_volatile(&raw mut (*raw).user_ip6[3], d) };
+                }
+            }
+            // SAFETY: as above.
+            unsafe { (*raw).user_port = u32::from(port.wire()) };
+        }
+        ALLOW
+    }
+
+    #[inline(always)]
+    const fn raw(&self) -> *mut bpf_sock_addr {
+        self.context.sock_addr
+    }
+}
+
+impl Socket for SocketAddress<'_> {
+    #[inline(always)]
+    fn cookie(&self) -> u64 {
+        // SAFETY: the context is the hook's own.
+        unsafe { bpf_get_socket_cookie(self.context.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn peer(&self) -> Option<SocketPeer> {
+        // SAFETY: the socket of the hook's context is alive while the hook runs.
+        let stored = unsafe { SOCKET_PEERS.get_ptr_mut(self.context) };
+        if stored.is_null() {
+            return None;
+        }
+        // SAFETY: not null, and socket storage lives as long as the socket; copied out at once.
+        Some(unsafe { *stored })
+    }
+
+    #[inline(always)]
+    fn remember(&self, peer: &SocketPeer) -> bool {
+        let mut value = *peer;
+        // SAFETY: as in `peer`.
+        let stored = unsafe { SOCKET_PEERS.get_or_insert_ptr_mut(self.context, Some(&mut value)) };
+        if stored.is_null() {
+            return false;
+        }
+        // SAFETY: not null; a socket that was connected before has its older translation there.
+        unsafe { *stored = value };
+        true
+    }
+}

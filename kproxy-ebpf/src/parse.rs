@@ -1,0 +1,137 @@
+//! Transport headers: ports, TCP flags, and the tuple that flows are keyed by.
+
+use kproxy_common::{Port, Protocol, Tuple};
+
+use crate::packet::Packet;
+use crate::wire::Network;
+
+/// Offset of the checksum in a TCP header (RFC 9293 section 3.1).
+const TCP_CHECKSUM: usize = 16;
+/// Offset of the checksum in a UDP header (RFC 768).
+const UDP_CHECKSUM: usize = 6;
+
+/// Why a packet has no tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTuple {
+    /// A protocol that kproxy does not translate.
+    OtherProtocol,
+    /// A fragment: only the first one has ports.
+    Fragment,
+    /// The transport header ends before its time.
+    Truncated,
+}
+
+/// TCP flags that matter for a flow's life cycle. UDP has none of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpFlags(u8);
+
+impl TcpFlags {
+    const FIN: u8 = 0x01;
+    const SYN: u8 = 0x02;
+    const RST: u8 = 0x04;
+    const ACK: u8 = 0x10;
+
+    /// Wants to open a connection: SYN without ACK.
+    #[must_use]
+    #[inline(always)]
+    pub const fn opens(self) -> bool {
+        self.0 & (Self::SYN | Self::ACK) == Self::SYN
+    }
+
+    /// Has a SYN or an RST: the only answers that an unanswered connection can get.
+    #[must_use]
+    #[inline(always)]
+    pub const fn answers_open(self) -> bool {
+        self.0 & (Self::SYN | Self::RST) != 0
+    }
+
+    /// Ends this direction.
+    #[must_use]
+    #[inline(always)]
+    pub const fn fin(self) -> bool {
+        self.0 & Self::FIN != 0
+    }
+
+    /// Ends both directions at once.
+    #[must_use]
+    #[inline(always)]
+    pub const fn rst(self) -> bool {
+        self.0 & Self::RST != 0
+    }
+}
+
+/// What the data plane reads from a transport header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Source port.
+    pub source_port: Port,
+    /// Destination port.
+    pub destination_port: Port,
+    /// Flags, all clear for UDP.
+    pub flags: TcpFlags,
+}
+
+impl Transport {
+    /// Offset of the checksum from the start of the transport header.
+    #[must_use]
+    #[inline(always)]
+    pub fn checksum(&self) -> usize {
+        if self.protocol == Protocol::TCP { TCP_CHECKSUM } else { UDP_CHECKSUM }
+    }
+
+    /// Whether the packet belongs to a TCP connection.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_tcp(&self) -> bool {
+        self.protocol == Protocol::TCP
+    }
+
+    /// The tuple as seen.
+    #[must_use]
+    #[inline(always)]
+    pub const fn tuple(&self, network: &Network) -> Tuple {
+        Tuple {
+            source: network.source,
+            destination: network.destination,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+            protocol: self.protocol,
+            padding: 0,
+        }
+    }
+}
+
+/// Reads the transport header.
+#[inline(always)]
+pub fn transport<P: Packet>(packet: &P, network: &Network) -> Result<Transport, NoTuple> {
+    if network.fragment {
+        return Err(NoTuple::Fragment);
+    }
+    let offset = network.transport();
+    match network.protocol {
+        Protocol::TCP => {
+            let [ports, _sequence, _acknowledgment, rest, _checksum]: [u32; 5] =
+                packet.load(offset).ok_or(NoTuple::Truncated)?;
+            let [_data_offset, flags, ..] = rest.to_ne_bytes();
+            Ok(with_ports(Protocol::TCP, ports, TcpFlags(flags)))
+        }
+        Protocol::UDP => {
+            let [ports, _length_and_checksum]: [u32; 2] = packet.load(offset).ok_or(NoTuple::Truncated)?;
+            Ok(with_ports(Protocol::UDP, ports, TcpFlags(0)))
+        }
+        _ => Err(NoTuple::OtherProtocol),
+    }
+}
+
+#[inline(always)]
+fn with_ports(protocol: Protocol, ports: u32, flags: TcpFlags) -> Transport {
+    let [source_port, destination_port]: [u16; 2] = bytemuck::cast(ports);
+    Transport {
+        protocol,
+        source_port: Port::from_wire(source_port),
+        destination_port: Port::from_wire(destination_port),
+        flags,
+    }
+}

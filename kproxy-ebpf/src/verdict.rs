@@ -1,0 +1,99 @@
+//! Outcomes, and the one match from outcome to action.
+
+use kproxy_common::{Counter, Door};
+
+use crate::parse::NoTuple;
+use crate::tables::Tables;
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing to do with any service.
+    Bystander,
+    /// To a service address, but not to a port of it.
+    NoFrontend,
+    /// To a service address, but without a tuple.
+    NoTuple(NoTuple),
+    /// The first packet of a flow, translated.
+    New,
+    /// A request of a known flow, translated.
+    Established,
+    /// An answer, translated back.
+    Reply,
+    /// Translated, and goes back out by the device it came from.
+    Hairpin,
+    /// No backends.
+    Reject,
+    /// Backends exist, but policy forbids them here.
+    DropPolicy,
+    /// No free source port towards the backend.
+    DropPorts,
+    /// A flow could not be recorded.
+    DropMap,
+    /// The packet changed under the rewrite.
+    DropRewrite,
+}
+
+/// What a hook does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It goes on its way.
+    Continue,
+    /// It goes back out by the device it came from.
+    TurnAround,
+    /// It becomes a port-unreachable message and goes back.
+    Reject,
+    /// It ends here.
+    Drop,
+}
+
+impl Verdict {
+    /// What to do.
+    #[must_use]
+    #[inline(always)]
+    pub const fn action(self) -> Action {
+        match self {
+            Self::Bystander
+            | Self::NoFrontend
+            | Self::NoTuple(NoTuple::OtherProtocol | NoTuple::Fragment | NoTuple::Truncated)
+            | Self::New
+            | Self::Established
+            | Self::Reply => Action::Continue,
+            Self::Hairpin => Action::TurnAround,
+            Self::Reject => Action::Reject,
+            Self::DropPolicy | Self::DropPorts | Self::DropMap | Self::DropRewrite => Action::Drop,
+        }
+    }
+
+    /// What to count; a bystander costs nothing.
+    #[must_use]
+    #[inline(always)]
+    pub const fn counter(self) -> Option<Counter> {
+        match self {
+            Self::Bystander => None,
+            Self::NoFrontend => Some(Counter::NoFrontend),
+            Self::NoTuple(NoTuple::OtherProtocol) => Some(Counter::OtherProtocol),
+            Self::NoTuple(NoTuple::Fragment) => Some(Counter::Fragment),
+            Self::NoTuple(NoTuple::Truncated) => Some(Counter::Malformed),
+            Self::New => Some(Counter::New),
+            Self::Established => Some(Counter::Established),
+            Self::Reply => Some(Counter::Reply),
+            Self::Hairpin => Some(Counter::Hairpin),
+            Self::Reject => Some(Counter::Rejected),
+            Self::DropPolicy => Some(Counter::DroppedPolicy),
+            Self::DropPorts => Some(Counter::DroppedPorts),
+            Self::DropMap => Some(Counter::DroppedMap),
+            Self::DropRewrite => Some(Counter::DroppedRewrite),
+        }
+    }
+
+    /// Counts the verdict and hands it on.
+    #[must_use]
+    #[inline(always)]
+    pub fn counted<T: Tables>(self, tables: &T, door: Door) -> Self {
+        if let Some(counter) = self.counter() {
+            tables.count(door, counter);
+        }
+        self
+    }
+}

@@ -1,0 +1,120 @@
+//! Network headers: the only module that knows IPv4 (RFC 791) from IPv6 (RFC 8200).
+
+use kproxy_common::{Address, Family, Protocol};
+use network_types::eth::EthHdr;
+use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
+
+use crate::checksum::Difference;
+use crate::packet::Packet;
+
+/// Where the network header starts.
+pub const NETWORK: usize = EthHdr::LEN;
+
+const ETHERTYPE: usize = 12;
+const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
+const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
+
+const V4_CHECKSUM: usize = NETWORK + 10;
+const V4_ADDRESSES: usize = NETWORK + 12;
+const V6_ADDRESSES: usize = NETWORK + 8;
+
+/// "More fragments" and the fragment offset, in the second word of an IPv4 header.
+const V4_FRAGMENT: u32 = 0x0000_3fff_u32.to_be();
+const V6_FRAGMENT_HEADER: u8 = 44;
+
+/// What the data plane reads from a network header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The family.
+    pub family: Family,
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// The protocol that follows. For IPv6 the first next-header value: extension headers are not walked.
+    pub protocol: Protocol,
+    /// Length of the header in bytes, with IPv4 options.
+    pub length: usize,
+    /// The packet is a fragment.
+    pub fragment: bool,
+}
+
+impl Network {
+    /// Where the transport header starts.
+    #[must_use]
+    #[inline(always)]
+    pub const fn transport(&self) -> usize {
+        NETWORK + self.length
+    }
+}
+
+/// Reads the network header. `None` for whatever is not IP or not whole.
+#[inline(always)]
+pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
+    match packet.load::<u16>(ETHERTYPE)? {
+        ETHERTYPE_IPV4 => {
+            let [start, fragment, third, source, destination]: [u32; Ipv4Hdr::LEN / 4] = packet.load(NETWORK)?;
+            let [version_and_length, ..] = start.to_ne_bytes();
+            let length = usize::from(version_and_length & 0x0f) * 4;
+            if version_and_length >> 4 != 4 || length < Ipv4Hdr::LEN {
+                return None;
+            }
+            let [_ttl, protocol, ..] = third.to_ne_bytes();
+            Some(Network {
+                family: Family::V4,
+                source: Address::from_v4_word(source),
+                destination: Address::from_v4_word(destination),
+                protocol: Protocol::new(protocol),
+                length,
+                fragment: fragment & (V4_FRAGMENT) != 0,
+            })
+        }
+        ETHERTYPE_IPV6 => {
+            let words: [u32; Ipv6Hdr::LEN / 4] = packet.load(NETWORK)?;
+            let [start, second, s0, s1, s2, s3, d0, d1, d2, d3] = words;
+            let [version, ..] = start.to_ne_bytes();
+            if version >> 4 != 6 {
+                return None;
+            }
+            let [_, _, next_header, _hop_limit] = second.to_ne_bytes();
+            Some(Network {
+                family: Family::V6,
+                source: Address::from_words([s0, s1, s2, s3]),
+                destination: Address::from_words([d0, d1, d2, d3]),
+                protocol: Protocol::new(next_header),
+                length: Ipv6Hdr::LEN,
+                fragment: next_header == V6_FRAGMENT_HEADER,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Writes new addresses and corrects the header's own checksum, where it has one. Says what that did to the pseudo
+/// header of the transport protocol.
+#[inline(always)]
+pub fn rewrite<P: Packet>(
+    packet: &mut P,
+    network: &Network,
+    source: Address,
+    destination: Address,
+) -> Option<Difference> {
+    match network.family {
+        Family::V4 => {
+            let new = [source.v4_word(), destination.v4_word()];
+            let difference =
+                Difference::between([network.source.v4_word(), network.destination.v4_word()], new);
+            packet.store(V4_ADDRESSES, new)?;
+            let checksum: u16 = packet.load(V4_CHECKSUM)?;
+            packet.store(V4_CHECKSUM, difference.apply(checksum))?;
+            Some(difference)
+        }
+        Family::V6 => {
+            packet.store(V6_ADDRESSES, [source.words(), destination.words()])?;
+            Some(
+                Difference::between(network.source.words(), source.words())
+                    .and(Difference::between(network.destination.words(), destination.words())),
+            )
+        }
+    }
+}
