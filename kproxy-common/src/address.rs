@@ -7,15 +7,17 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bytemuck::{Pod, Zeroable};
 use network_types::ip::IpProto;
 
-/// The upper three words of an IPv4-mapped IPv6 address, `::ffff:0:0/96` (RFC 4291 section 2.5.5.2).
-const MAPPED_PREFIX: [u32; 3] = [0, 0, 0xffff_u32.to_be()];
+/// The first eight bytes of an IPv4-mapped IPv6 address, `::ffff:0:0/96` (RFC 4291 section 2.5.5.2) ...
+const MAPPED_HIGH: u64 = 0;
+/// ... and the four that stand before the IPv4 address.
+const MAPPED_MIDDLE: u32 = 0xffff_u32.to_be();
 
 /// An IP address of either family: 16 bytes in network order, IPv4 stored IPv4-mapped.
 ///
-/// Held as words, because the verifier wants aligned access to map keys on the stack.
+/// Held as two 64-bit words, so that the compiler keeps keys on the stack aligned, as the verifier demands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(transparent)]
-pub struct Address([u32; 4]);
+pub struct Address([u64; 2]);
 
 const _: () = assert!(size_of::<Address>() == 16);
 
@@ -24,35 +26,36 @@ impl Address {
     #[must_use]
     #[inline(always)]
     pub const fn from_v4_word(word: u32) -> Self {
-        Self([MAPPED_PREFIX[0], MAPPED_PREFIX[1], MAPPED_PREFIX[2], word])
+        Self([MAPPED_HIGH, join(MAPPED_MIDDLE, word)])
     }
 
     /// An address from its sixteen bytes as they are loaded from an IPv6 header.
     #[must_use]
     #[inline(always)]
-    pub const fn from_words(words: [u32; 4]) -> Self {
-        Self(words)
+    pub const fn from_words([a, b, c, d]: [u32; 4]) -> Self {
+        Self([join(a, b), join(c, d)])
     }
 
     /// The sixteen bytes, ready to be stored into an IPv6 header.
     #[must_use]
     #[inline(always)]
     pub const fn words(self) -> [u32; 4] {
-        self.0
+        let ([a, b], [c, d]) = (split(self.0[0]), split(self.0[1]));
+        [a, b, c, d]
     }
 
     /// The last four bytes: the whole address for IPv4.
     #[must_use]
     #[inline(always)]
     pub const fn v4_word(self) -> u32 {
-        self.0[3]
+        split(self.0[1])[1]
     }
 
     /// The family, by the IPv4-mapped prefix.
     #[must_use]
     #[inline(always)]
     pub const fn family(self) -> Family {
-        if self.0[0] == MAPPED_PREFIX[0] && self.0[1] == MAPPED_PREFIX[1] && self.0[2] == MAPPED_PREFIX[2] {
+        if self.0[0] == MAPPED_HIGH && split(self.0[1])[0] == MAPPED_MIDDLE {
             Family::V4
         } else {
             Family::V6
@@ -64,7 +67,7 @@ impl Address {
     pub const fn unspecified(family: Family) -> Self {
         match family {
             Family::V4 => Self::from_v4_word(0),
-            Family::V6 => Self([0; 4]),
+            Family::V6 => Self([0; 2]),
         }
     }
 
@@ -72,7 +75,7 @@ impl Address {
     #[must_use]
     pub fn ip(self) -> IpAddr {
         match self.family() {
-            Family::V4 => IpAddr::V4(Ipv4Addr::from(self.0[3].to_ne_bytes())),
+            Family::V4 => IpAddr::V4(Ipv4Addr::from(self.v4_word().to_ne_bytes())),
             Family::V6 => IpAddr::V6(Ipv6Addr::from(bytemuck::cast::<_, [u8; 16]>(self.0))),
         }
     }
@@ -122,6 +125,27 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.ip().fmt(f)
+    }
+}
+
+/// Two 32-bit words in memory order.
+#[inline(always)]
+const fn join(first: u32, second: u32) -> u64 {
+    if cfg!(target_endian = "little") {
+        first as u64 | (second as u64) << 32
+    } else {
+        (first as u64) << 32 | second as u64
+    }
+}
+
+/// The inverse of [`join`].
+#[inline(always)]
+const fn split(joined: u64) -> [u32; 2] {
+    let (low, high) = (joined as u32, (joined >> 32) as u32);
+    if cfg!(target_endian = "little") {
+        [low, high]
+    } else {
+        [high, low]
     }
 }
 
@@ -257,7 +281,14 @@ mod tests {
 
     #[test]
     fn both_families_survive_the_round_trip() {
-        for text in ["10.96.0.1", "0.0.0.0", "fd00::1", "::", "::1", "2001:db8::ffff:1:2"] {
+        for text in [
+            "10.96.0.1",
+            "0.0.0.0",
+            "fd00::1",
+            "::",
+            "::1",
+            "2001:db8::ffff:1:2",
+        ] {
             let ip: IpAddr = text.parse().unwrap();
             assert_eq!(Address::from(ip).ip(), ip);
         }

@@ -45,6 +45,8 @@ pub struct Backend {
     pub generation: Generation,
     /// The service port this record belongs to.
     pub service: ServiceId,
+    /// Always 0.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Backend>() == 28);
+const _: () = assert!(size_of::<Backend>() == 32);

@@ -11,7 +11,7 @@ use crate::backend::{BackendIndex, Generation};
 use crate::frontend::ServiceId;
 use crate::settings::Nanoseconds;
 
-/// A packet's 5-tuple as seen on the wire: the key of `FLOWS` and `FLOWS_NEW`.
+/// A packet's 5-tuple as seen on the wire: the key of `FLOWS` and `FLOWS_NEW`. Ordered as [`Flow`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct Tuple {
@@ -19,12 +19,12 @@ pub struct Tuple {
     pub source: Address,
     /// Destination address.
     pub destination: Address,
-    /// Source port.
-    pub source_port: Port,
     /// Destination port.
     pub destination_port: Port,
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
+    /// Source port.
+    pub source_port: Port,
     /// Always 0.
     pub padding: u16,
 }
@@ -76,6 +76,9 @@ bitflags! {
 }
 
 /// One direction of a flow: the value of `FLOWS` and `FLOWS_NEW`.
+///
+/// The fields are ordered so that what is copied together starts at a multiple of eight: the compiler copies
+/// neighbours at once, and the verifier refuses misaligned access to the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Flow {
@@ -85,16 +88,16 @@ pub struct Flow {
     pub source: Address,
     /// Destination address after the rewrite.
     pub destination: Address,
-    /// Source port after the rewrite.
-    pub source_port: Port,
-    /// Destination port after the rewrite.
-    pub destination_port: Port,
     /// The backend's record when the flow began.
     pub backend: BackendIndex,
     /// That record's generation when the flow began.
     pub generation: Generation,
     /// The service port.
     pub service: ServiceId,
+    /// Source port after the rewrite.
+    pub source_port: Port,
+    /// Destination port after the rewrite.
+    pub destination_port: Port,
     /// Where the rewrite is made.
     pub applies: Applies,
     /// Life cycle.

@@ -27,9 +27,25 @@ pub struct FrontendKey {
     pub port: Port,
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
+    /// Always 0.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<FrontendKey>() == 20);
+const _: () = assert!(size_of::<FrontendKey>() == 24);
+
+impl FrontendKey {
+    /// The key of one service address, port and protocol.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(address: Address, port: Port, protocol: Protocol) -> Self {
+        Self {
+            address,
+            port,
+            protocol,
+            padding: 0,
+        }
+    }
+}
 
 /// Identifies one service port in one family for as long as it exists on this node. Never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
@@ -74,6 +90,8 @@ pub struct Frontend {
     pub inside: SlotRun,
     /// Backends for everybody else.
     pub outside: SlotRun,
+    /// Always 0.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Frontend>() == 28);
+const _: () = assert!(size_of::<Frontend>() == 32);

@@ -14,6 +14,10 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "wire formats are cut from wider words on purpose, and `TryFrom` would add panics to the kernel side"
+)]
 
 pub mod address;
 pub mod backend;

@@ -23,5 +23,14 @@ pub const SOCKET_FLOWS: &str = "SOCKET_FLOWS";
 pub const COUNTERS: &str = "COUNTERS";
 
 /// Every map, in the order in which they are listed above.
-pub const ALL: &[&str] =
-    &[ADDRESSES, FRONTENDS, SLOTS, BACKENDS, FLOWS, FLOWS_NEW, SOCKET_PEERS, SOCKET_FLOWS, COUNTERS];
+pub const ALL: &[&str] = &[
+    ADDRESSES,
+    FRONTENDS,
+    SLOTS,
+    BACKENDS,
+    FLOWS,
+    FLOWS_NEW,
+    SOCKET_PEERS,
+    SOCKET_FLOWS,
+    COUNTERS,
+];

@@ -43,7 +43,11 @@ pub fn choose<T: Tables>(tables: &T, door: Door, key: &FrontendKey, client: Clie
             Client::Outside => (frontend.outside, FrontendFlags::DROP_OUTSIDE),
         };
         if run.count == 0 {
-            return if frontend.flags.contains(drop_when_empty) { Choice::Drop } else { Choice::Reject };
+            return if frontend.flags.contains(drop_when_empty) {
+                Choice::Drop
+            } else {
+                Choice::Reject
+            };
         }
         if let Some((index, backend)) = pick(tables, &frontend, run) {
             return Choice::Backend(index, backend);

@@ -107,7 +107,10 @@ mod tests {
     use super::*;
 
     fn recomputed(words: &[u32]) -> u16 {
-        words.iter().fold(Sum::ZERO, |sum, &word| sum.add(word)).checksum()
+        words
+            .iter()
+            .fold(Sum::ZERO, |sum, &word| sum.add(word))
+            .checksum()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Requests: a packet that enters by a pod's door.
 
+use bytemuck::Zeroable as _;
 use kproxy_common::{
     AddressRole, Applies, Backend, BackendIndex, Counter, Door, Flow, FlowState, FrontendKey, Nanoseconds,
     Port, Tuple,
@@ -7,18 +8,18 @@ use kproxy_common::{
 
 use crate::balance::{self, Choice, Client};
 use crate::packet::Packet;
-use crate::parse::{self, Transport};
+use crate::parse::{self, Segment};
 use crate::tables::{Age, Existing, InsertError, Tables};
-use crate::translate;
 use crate::track;
+use crate::translate;
 use crate::verdict::Verdict;
-use crate::wire::{self, Network};
+use crate::wire;
 
 /// Source ports for a client whose own port is taken towards the chosen backend: above the default ephemeral range
 /// (`net.ipv4.ip_local_port_range`, 32768 to 60999), where the client's own connections do not live.
 const SPARE_PORTS: core::ops::Range<u32> = 61_000..65_536;
 /// How many of them are tried.
-const SPARE_ATTEMPTS: u32 = 16;
+const SPARE_ATTEMPTS: u32 = 8;
 
 /// Decides on a packet that comes from a pod, and translates it.
 #[inline(always)]
@@ -26,84 +27,90 @@ pub fn pod_ingress<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict 
     let Some(network) = wire::parse(packet) else {
         return Verdict::Bystander;
     };
-    if !tables.address(&network.destination).contains(AddressRole::SERVICE) {
+    if !tables
+        .address(&network.destination)
+        .contains(AddressRole::SERVICE)
+    {
         return Verdict::Bystander;
     }
-    let verdict = match parse::transport(packet, &network) {
-        Ok(transport) => request(packet, tables, &network, &transport),
+    let verdict = match parse::segment(packet, &network) {
+        Ok(segment) => request(packet, tables, &segment),
         Err(reason) => Verdict::NoTuple(reason),
     };
     verdict.counted(tables, Door::PodIngress)
 }
 
 #[inline(always)]
-fn request<P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &T,
-    network: &Network,
-    transport: &Transport,
-) -> Verdict {
-    let tuple = transport.tuple(network);
+fn request<P: Packet, T: Tables>(packet: &mut P, tables: &T, segment: &Segment) -> Verdict {
     let now = tables.now();
-    if let Some(tracked) = track::find(tables, &tuple)
-        && tracked.flow.applies.contains(Applies::INGRESS)
+    if let Some((age, flow)) = track::find(tables, &segment.tuple)
+        && flow.applies.contains(Applies::INGRESS)
     {
-        if !track::is_over(tables, Door::PodIngress, transport, &tracked.flow, now) {
-            return match track::note(tables, Door::PodIngress, transport.flags, &tracked, now) {
-                Ok(()) => finish(packet, network, transport, &tracked.flow, Verdict::Established),
+        if !track::is_over(tables, Door::PodIngress, segment, &flow, now) {
+            return match track::note(tables, Door::PodIngress, segment, (age, &flow), now) {
+                Ok(()) => finish(packet, segment, &flow, Verdict::Established),
                 Err(InsertError::Exists | InsertError::Failed) => Verdict::DropMap,
             };
         }
-        track::remove(tables, &tracked);
+        track::remove(tables, age, &segment.tuple, &flow);
     }
-    match begin(tables, transport, &tuple, now) {
-        Ok(flow) => finish(packet, network, transport, &flow, Verdict::New),
+    let mut flow = Flow::zeroed();
+    match begin(tables, segment, now, &mut flow) {
+        Ok(()) => finish(packet, segment, &flow, Verdict::New),
         Err(verdict) => verdict,
     }
 }
 
 #[inline(always)]
-fn finish<P: Packet>(
-    packet: &mut P,
-    network: &Network,
-    transport: &Transport,
-    flow: &Flow,
-    verdict: Verdict,
-) -> Verdict {
-    if translate::rewrite(packet, network, transport, flow).is_none() {
+fn finish<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow, verdict: Verdict) -> Verdict {
+    if translate::rewrite(packet, segment, flow).is_none() {
         return Verdict::DropRewrite;
     }
-    if flow.applies.contains(Applies::REDIRECT) { Verdict::Hairpin } else { verdict }
+    if flow.applies.contains(Applies::REDIRECT) {
+        Verdict::Hairpin
+    } else {
+        verdict
+    }
 }
 
 /// Begins a new flow: chooses a backend and records both directions.
+///
+/// The functions from here on stay functions in the kernel and write through references, so that what each of them
+/// needs shares the 512 bytes of stack.
 #[inline(never)]
-fn begin<T: Tables>(
-    tables: &T,
-    transport: &Transport,
-    tuple: &Tuple,
-    now: Nanoseconds,
-) -> Result<Flow, Verdict> {
-    let key =
-        FrontendKey { address: tuple.destination, port: tuple.destination_port, protocol: tuple.protocol };
-    let (index, backend) = match balance::choose(tables, Door::PodIngress, &key, Client::Inside) {
-        Choice::Backend(index, backend) => (index, backend),
-        Choice::NoFrontend => return Err(Verdict::NoFrontend),
-        Choice::Reject => return Err(Verdict::Reject),
-        Choice::Drop => return Err(Verdict::DropPolicy),
-    };
-    if transport.flags.rst() {
-        // Nothing to reset: a flow for it would only push out a living one.
-        return Err(Verdict::Bystander);
-    }
-    let mut flow = towards(tuple, index, &backend, now);
-    reserve(tables, tuple, &mut flow, now)?;
-    match tables.insert_flow(Door::PodIngress, Age::New, tuple, &flow, Existing::Replace) {
-        Ok(()) => Ok(flow),
+fn begin<T: Tables>(tables: &T, segment: &Segment, now: Nanoseconds, flow: &mut Flow) -> Result<(), Verdict> {
+    let tuple = &segment.tuple;
+    choose(tables, segment, now, flow)?;
+    reserve(tables, tuple, flow, now)?;
+    match tables.insert_flow(Door::PodIngress, Age::New, tuple, flow, Existing::Replace) {
+        Ok(()) => Ok(()),
         Err(InsertError::Exists | InsertError::Failed) => {
             tables.remove_flow(Age::New, &flow.twin(tuple.protocol));
             Err(Verdict::DropMap)
         }
+    }
+}
+
+/// Chooses a backend for a new flow.
+#[inline(never)]
+fn choose<T: Tables>(
+    tables: &T,
+    segment: &Segment,
+    now: Nanoseconds,
+    flow: &mut Flow,
+) -> Result<(), Verdict> {
+    let tuple = &segment.tuple;
+    let key = FrontendKey::new(tuple.destination, tuple.destination_port, tuple.protocol);
+    match balance::choose(tables, Door::PodIngress, &key, Client::Inside) {
+        // Nothing to reset: a flow for it would only push out a living one.
+        Choice::Backend(..) if segment.flags.rst() => Err(Verdict::Bystander),
+        Choice::Backend(index, backend) => {
+            *flow = towards(tuple, index, &backend, now);
+            Ok(())
+        }
+        Choice::NoFrontend => Err(Verdict::NoFrontend),
+        Choice::Reject => Err(Verdict::Reject),
+        Choice::Drop => Err(Verdict::DropPolicy),
     }
 }
 
@@ -121,7 +128,11 @@ fn towards(tuple: &Tuple, index: BackendIndex, backend: &Backend, now: Nanosecon
         backend: index,
         generation: backend.generation,
         service: backend.service,
-        applies: if hairpin { Applies::INGRESS.union(Applies::REDIRECT) } else { Applies::INGRESS },
+        applies: if hairpin {
+            Applies::INGRESS.union(Applies::REDIRECT)
+        } else {
+            Applies::INGRESS
+        },
         state: FlowState::empty(),
         padding: 0,
     }
@@ -137,7 +148,10 @@ fn reserve<T: Tables>(tables: &T, tuple: &Tuple, flow: &mut Flow, now: Nanosecon
             let spare = start.wrapping_add(attempt) % (SPARE_PORTS.end - SPARE_PORTS.start);
             flow.source_port = Port::new((SPARE_PORTS.start + spare) as u16);
         }
-        match claim(tables, tuple, flow, now) {
+        if !is_free(tables, tuple, flow) {
+            continue;
+        }
+        match record_reply(tables, tuple, flow, now) {
             Ok(()) => {
                 if attempt > 0 {
                     tables.count(Door::PodIngress, Counter::PortTranslated);
@@ -151,17 +165,30 @@ fn reserve<T: Tables>(tables: &T, tuple: &Tuple, flow: &mut Flow, now: Nanosecon
     Err(Verdict::DropPorts)
 }
 
-/// Claims one reply key. An entry that belongs to this very connection, or to one that is closed, is taken over.
+/// Whether the reply key of a flow is free. An entry that belongs to this very connection, or to one that is closed, is
+/// moved out of the way.
 #[inline(never)]
-fn claim<T: Tables>(tables: &T, tuple: &Tuple, flow: &Flow, now: Nanoseconds) -> Result<(), InsertError> {
+fn is_free<T: Tables>(tables: &T, tuple: &Tuple, flow: &Flow) -> bool {
     let key = flow.twin(tuple.protocol);
-    if let Some(old) = track::find(tables, &key) {
-        let same = old.flow.twin(tuple.protocol) == *tuple;
-        if !same && !old.flow.state.contains(FlowState::CLOSED) {
-            return Err(InsertError::Exists);
-        }
-        track::remove(tables, &old);
+    let Some((age, old)) = track::find(tables, &key) else {
+        return true;
+    };
+    let free = old.twin(tuple.protocol) == *tuple || old.state.contains(FlowState::CLOSED);
+    if free {
+        track::remove(tables, age, &key, &old);
     }
+    free
+}
+
+/// Inserts the reply entry, unless another CPU was faster.
+#[inline(never)]
+fn record_reply<T: Tables>(
+    tables: &T,
+    tuple: &Tuple,
+    flow: &Flow,
+    now: Nanoseconds,
+) -> Result<(), InsertError> {
+    let key = flow.twin(tuple.protocol);
     let reply = track::opposite(tuple, flow, now);
     tables.insert_flow(Door::PodIngress, Age::New, &key, &reply, Existing::Keep)
 }

@@ -2,7 +2,11 @@
 
 #![no_std]
 #![no_main]
-#![expect(missing_docs, unreachable_pub, reason = "the entry point macros generate undocumented public functions")]
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    reason = "the entry point macros generate undocumented public functions"
+)]
 
 mod kernel;
 

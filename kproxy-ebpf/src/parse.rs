@@ -1,6 +1,6 @@
 //! Transport headers: ports, TCP flags, and the tuple that flows are keyed by.
 
-use kproxy_common::{Port, Protocol, Tuple};
+use kproxy_common::{Family, Port, Protocol, Tuple};
 
 use crate::packet::Packet;
 use crate::wire::Network;
@@ -60,78 +60,67 @@ impl TcpFlags {
     }
 }
 
-/// What the data plane reads from a transport header.
+/// A packet of a protocol with ports: all that the data plane knows of it once its headers are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transport {
-    /// TCP or UDP.
-    pub protocol: Protocol,
-    /// Source port.
-    pub source_port: Port,
-    /// Destination port.
-    pub destination_port: Port,
+pub struct Segment {
+    /// The tuple as seen.
+    pub tuple: Tuple,
+    /// The family.
+    pub family: Family,
+    /// Where the transport header starts.
+    pub offset: usize,
     /// Flags, all clear for UDP.
     pub flags: TcpFlags,
 }
 
-impl Transport {
-    /// Offset of the checksum from the start of the transport header.
+impl Segment {
+    /// Where the transport checksum stands.
     #[must_use]
     #[inline(always)]
     pub fn checksum(&self) -> usize {
-        if self.protocol == Protocol::TCP { TCP_CHECKSUM } else { UDP_CHECKSUM }
+        self.offset + if self.is_tcp() { TCP_CHECKSUM } else { UDP_CHECKSUM }
     }
 
-    /// Whether the packet belongs to a TCP connection.
+    /// Whether it belongs to a TCP connection.
     #[must_use]
     #[inline(always)]
     pub fn is_tcp(&self) -> bool {
-        self.protocol == Protocol::TCP
-    }
-
-    /// The tuple as seen.
-    #[must_use]
-    #[inline(always)]
-    pub const fn tuple(&self, network: &Network) -> Tuple {
-        Tuple {
-            source: network.source,
-            destination: network.destination,
-            source_port: self.source_port,
-            destination_port: self.destination_port,
-            protocol: self.protocol,
-            padding: 0,
-        }
+        self.tuple.protocol == Protocol::TCP
     }
 }
 
 /// Reads the transport header.
 #[inline(always)]
-pub fn transport<P: Packet>(packet: &P, network: &Network) -> Result<Transport, NoTuple> {
+pub fn segment<P: Packet>(packet: &P, network: &Network) -> Result<Segment, NoTuple> {
     if network.fragment {
         return Err(NoTuple::Fragment);
     }
     let offset = network.transport();
-    match network.protocol {
+    let (ports, flags) = match network.protocol {
         Protocol::TCP => {
             let [ports, _sequence, _acknowledgment, rest, _checksum]: [u32; 5] =
                 packet.load(offset).ok_or(NoTuple::Truncated)?;
             let [_data_offset, flags, ..] = rest.to_ne_bytes();
-            Ok(with_ports(Protocol::TCP, ports, TcpFlags(flags)))
+            (ports, TcpFlags(flags))
         }
         Protocol::UDP => {
             let [ports, _length_and_checksum]: [u32; 2] = packet.load(offset).ok_or(NoTuple::Truncated)?;
-            Ok(with_ports(Protocol::UDP, ports, TcpFlags(0)))
+            (ports, TcpFlags(0))
         }
-        _ => Err(NoTuple::OtherProtocol),
-    }
-}
-
-#[inline(always)]
-fn with_ports(protocol: Protocol, ports: u32, flags: TcpFlags) -> Transport {
+        _ => return Err(NoTuple::OtherProtocol),
+    };
     let [source_port, destination_port]: [u16; 2] = bytemuck::cast(ports);
-    Transport {
-        protocol,
-        source_port: Port::from_wire(source_port),
-        destination_port: Port::from_wire(destination_port),
+    Ok(Segment {
+        tuple: Tuple {
+            source: network.source,
+            destination: network.destination,
+            source_port: Port::from_wire(source_port),
+            destination_port: Port::from_wire(destination_port),
+            protocol: network.protocol,
+            padding: 0,
+        },
+        family: network.family,
+        offset,
         flags,
-    }
+    })
 }

@@ -1,11 +1,11 @@
 //! Port unreachable, back to the client (RFC 792, RFC 4443 section 3.1).
 
-use kproxy_common::{Family, Protocol};
+use kproxy_common::{Family, Protocol, Tuple};
 
 use crate::checksum::Sum;
 use crate::packet::Packet;
-use crate::parse::Transport;
-use crate::wire::{self, NETWORK, Network};
+use crate::parse::{self, Segment};
+use crate::wire::{self, NETWORK};
 
 /// Length of an ICMP or ICMPv6 header for this message.
 const ICMP: usize = 8;
@@ -23,27 +23,27 @@ const QUOTE_WORDS: usize = (60 + 20) / 4;
 /// It quotes the network header and as much of the transport header as the sender needs to find its socket: the
 /// whole of it without options, which also keeps the fields that a device would still complete.
 #[inline(always)]
-pub fn port_unreachable<P: Packet>(packet: &mut P, network: &Network, transport: &Transport) -> Option<()> {
-    let quote = network.length + if transport.is_tcp() { 20 } else { 8 };
-    let header = match network.family {
+pub fn port_unreachable<P: Packet>(packet: &mut P, segment: &Segment) -> Option<()> {
+    let quote = segment.offset - NETWORK + if segment.is_tcp() { 20 } else { 8 };
+    let header = match segment.family {
         Family::V4 => 20,
         Family::V6 => 40,
     };
     let room = header + ICMP;
     packet.turn_around()?;
     packet.reshape(NETWORK + quote, room)?;
-    match network.family {
+    match segment.family {
         Family::V4 => {
-            store_v4(packet, network, (room + quote) as u16)?;
+            store_v4(packet, &segment.tuple, (room + quote) as u16)?;
             store_icmp(packet, NETWORK + header, quote, ICMP_PORT_UNREACHABLE, Sum::ZERO)
         }
         Family::V6 => {
             let length = (ICMP + quote) as u16;
-            store_v6(packet, network, length)?;
+            store_v6(packet, &segment.tuple, length)?;
             // The pseudo header (RFC 8200 section 8.1).
             let pseudo = Sum::ZERO
-                .add_all(network.source.words())
-                .add_all(network.destination.words())
+                .add_all(segment.tuple.source.words())
+                .add_all(segment.tuple.destination.words())
                 .add(u32::from(length.to_be()))
                 .add(u32::from(u16::from(Protocol::ICMPV6.number()).to_be()));
             store_icmp(packet, NETWORK + header, quote, ICMPV6_PORT_UNREACHABLE, pseudo)
@@ -52,15 +52,15 @@ pub fn port_unreachable<P: Packet>(packet: &mut P, network: &Network, transport:
 }
 
 #[inline(always)]
-fn store_v4<P: Packet>(packet: &mut P, network: &Network, length: u16) -> Option<()> {
+fn store_v4<P: Packet>(packet: &mut P, seen: &Tuple, length: u16) -> Option<()> {
     let [high, low] = length.to_be_bytes();
     let mut words = [
         u32::from_ne_bytes([0x45, 0, high, low]),
         // Never a fragment, so the identification is free (RFC 6864 section 4.1).
         u32::from_ne_bytes([0, 0, 0x40, 0]),
         u32::from_ne_bytes([HOPS, Protocol::ICMP.number(), 0, 0]),
-        network.destination.v4_word(),
-        network.source.v4_word(),
+        seen.destination.v4_word(),
+        seen.source.v4_word(),
     ];
     let [a, b] = Sum::ZERO.add_all(words).checksum().to_ne_bytes();
     words[2] = u32::from_ne_bytes([HOPS, Protocol::ICMP.number(), a, b]);
@@ -68,14 +68,14 @@ fn store_v4<P: Packet>(packet: &mut P, network: &Network, length: u16) -> Option
 }
 
 #[inline(always)]
-fn store_v6<P: Packet>(packet: &mut P, network: &Network, length: u16) -> Option<()> {
+fn store_v6<P: Packet>(packet: &mut P, seen: &Tuple, length: u16) -> Option<()> {
     let [high, low] = length.to_be_bytes();
     let start = [
         u32::from_ne_bytes([0x60, 0, 0, 0]),
         u32::from_ne_bytes([high, low, Protocol::ICMPV6.number(), HOPS]),
     ];
     packet.store(NETWORK, start)?;
-    packet.store(NETWORK + 8, [network.destination.words(), network.source.words()])
+    packet.store(NETWORK + 8, [seen.destination.words(), seen.source.words()])
 }
 
 /// Writes the ICMP header in front of the quote, which starts right behind it.
@@ -97,6 +97,6 @@ fn store_icmp<P: Packet>(packet: &mut P, offset: usize, quote: usize, kind: u32,
 #[inline(always)]
 pub fn reject<P: Packet>(packet: &mut P) -> Option<()> {
     let network = wire::parse(packet)?;
-    let transport = crate::parse::transport(packet, &network).ok()?;
-    port_unreachable(packet, &network, &transport)
+    let segment = parse::segment(packet, &network).ok()?;
+    port_unreachable(packet, &segment)
 }

@@ -1,8 +1,8 @@
 //! The socket door: a process asks for a service address and is given a backend's.
 
 use kproxy_common::{
-    Address, AddressRole, Counter, Door, FrontendKey, Nanoseconds, Port, Protocol, SocketFlow, SocketFlowKey,
-    SocketPeer,
+    Address, AddressRole, Backend, BackendIndex, Counter, Door, FrontendKey, Nanoseconds, Port, Protocol,
+    SocketFlow, SocketFlowKey, SocketPeer,
 };
 
 use crate::balance::{self, Choice, Client};
@@ -41,7 +41,12 @@ pub enum SocketVerdict {
 
 /// Decides on `connect`.
 #[inline(always)]
-pub fn connect<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer, protocol: Protocol) -> SocketVerdict {
+pub fn connect<S: Socket, T: Tables>(
+    socket: &S,
+    tables: &T,
+    asked: Peer,
+    protocol: Protocol,
+) -> SocketVerdict {
     if !is_service(tables, &asked) {
         return SocketVerdict::Pass;
     }
@@ -63,7 +68,10 @@ pub fn connect<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer, protoc
         tables.count(Door::Socket, Counter::MapRetry);
     }
     tables.count(Door::Socket, Counter::New);
-    SocketVerdict::Translate(Peer { address: backend.address, port: backend.port })
+    SocketVerdict::Translate(Peer {
+        address: backend.address,
+        port: backend.port,
+    })
 }
 
 /// Decides on `sendto` and `sendmsg` with a destination.
@@ -79,7 +87,10 @@ pub fn send<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer) -> Socket
     if let Some(flow) = tables.socket_flow(&key)
         && continues(tables, &flow, now)
     {
-        let backend = Peer { address: flow.address, port: flow.port };
+        let backend = Peer {
+            address: flow.address,
+            port: flow.port,
+        };
         let known = names(tables, socket.cookie(), &backend, &asked);
         let fresh = now.since(flow.seen) < tables.settings().touch_after;
         if !(known && fresh) {
@@ -103,7 +114,10 @@ pub fn send<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer) -> Socket
     };
     record(socket, tables, asked, flow);
     tables.count(Door::Socket, Counter::New);
-    SocketVerdict::Translate(Peer { address: backend.address, port: backend.port })
+    SocketVerdict::Translate(Peer {
+        address: backend.address,
+        port: backend.port,
+    })
 }
 
 /// The address that a process shall see as the sender of a datagram, if it is not the real one.
@@ -114,7 +128,10 @@ pub fn receive<S: Socket, T: Tables>(socket: &S, tables: &T, sender: Peer) -> Op
     }
     let flow = tables.socket_flow(&receiving(socket.cookie(), &sender))?;
     tables.count(Door::Socket, Counter::Reply);
-    Some(Peer { address: flow.address, port: flow.port })
+    Some(Peer {
+        address: flow.address,
+        port: flow.port,
+    })
 }
 
 /// The address that `getpeername` shall answer with, if it is not the real one.
@@ -122,8 +139,10 @@ pub fn receive<S: Socket, T: Tables>(socket: &S, tables: &T, sender: Peer) -> Op
 pub fn peer_name<S: Socket>(socket: &S, real: Peer) -> Option<Peer> {
     let peer = socket.peer()?;
     // The socket may have been connected again since, to an address that is no service's.
-    (peer.backend_address == real.address && peer.backend_port == real.port)
-        .then_some(Peer { address: peer.service_address, port: peer.service_port })
+    (peer.backend_address == real.address && peer.backend_port == real.port).then_some(Peer {
+        address: peer.service_address,
+        port: peer.service_port,
+    })
 }
 
 #[inline(always)]
@@ -136,8 +155,8 @@ fn choose<T: Tables>(
     tables: &T,
     asked: &Peer,
     protocol: Protocol,
-) -> Result<(kproxy_common::BackendIndex, kproxy_common::Backend), SocketVerdict> {
-    let key = FrontendKey { address: asked.address, port: asked.port, protocol };
+) -> Result<(BackendIndex, Backend), SocketVerdict> {
+    let key = FrontendKey::new(asked.address, asked.port, protocol);
     let (counter, verdict) = match balance::choose(tables, Door::Socket, &key, Client::Inside) {
         Choice::Backend(index, backend) => return Ok((index, backend)),
         Choice::NoFrontend => (Counter::NoFrontend, SocketVerdict::Pass),
@@ -169,18 +188,37 @@ fn names<T: Tables>(tables: &T, cookie: u64, backend: &Peer, asked: &Peer) -> bo
 #[inline(always)]
 fn record<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer, flow: SocketFlow) {
     let cookie = socket.cookie();
-    let reply = SocketFlow { address: asked.address, port: asked.port, ..flow };
-    let backend = Peer { address: flow.address, port: flow.port };
+    let reply = SocketFlow {
+        address: asked.address,
+        port: asked.port,
+        ..flow
+    };
+    let backend = Peer {
+        address: flow.address,
+        port: flow.port,
+    };
     tables.insert_socket_flow(&sending(cookie, &asked), &flow);
     tables.insert_socket_flow(&receiving(cookie, &backend), &reply);
 }
 
 #[inline(always)]
 const fn sending(cookie: u64, asked: &Peer) -> SocketFlowKey {
-    SocketFlowKey { cookie, address: asked.address, port: asked.port, receiving: 0, padding: 0 }
+    SocketFlowKey {
+        cookie,
+        address: asked.address,
+        port: asked.port,
+        receiving: 0,
+        padding: 0,
+    }
 }
 
 #[inline(always)]
 const fn receiving(cookie: u64, sender: &Peer) -> SocketFlowKey {
-    SocketFlowKey { cookie, address: sender.address, port: sender.port, receiving: 1, padding: 0 }
+    SocketFlowKey {
+        cookie,
+        address: sender.address,
+        port: sender.port,
+        receiving: 1,
+        padding: 0,
+    }
 }

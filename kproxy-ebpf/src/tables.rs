@@ -1,8 +1,8 @@
 //! Access to the maps, the clock and chance.
 
 use kproxy_common::{
-    Address, AddressRole, Backend, BackendIndex, Counter, Door, Flow, Frontend, FrontendKey,
-    Nanoseconds, Settings, SocketFlow, SocketFlowKey, Tuple,
+    Address, AddressRole, Backend, BackendIndex, Counter, Door, Flow, Frontend, FrontendKey, Nanoseconds,
+    Settings, SocketFlow, SocketFlowKey, Tuple,
 };
 
 /// Which of the two flow maps.
@@ -46,8 +46,14 @@ pub trait Tables {
     /// `FLOWS` or `FLOWS_NEW`.
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow>;
     /// Inserts a flow entry. A failure that is not [`InsertError::Exists`] has been retried once and counted.
-    fn insert_flow(&self, door: Door, age: Age, key: &Tuple, flow: &Flow, existing: Existing)
-    -> Result<(), InsertError>;
+    fn insert_flow(
+        &self,
+        door: Door,
+        age: Age,
+        key: &Tuple,
+        flow: &Flow,
+        existing: Existing,
+    ) -> Result<(), InsertError>;
     /// Removes an entry, if there is one.
     fn remove_flow(&self, age: Age, key: &Tuple);
 

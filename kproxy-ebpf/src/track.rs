@@ -5,48 +5,28 @@ use kproxy_common::{
     Tuple,
 };
 
-use crate::parse::{TcpFlags, Transport};
+use crate::parse::Segment;
 use crate::tables::{Age, Existing, InsertError, Tables};
-
-/// An entry as it was found.
-#[derive(Clone, Copy, Debug)]
-pub struct Tracked {
-    /// Its key.
-    pub tuple: Tuple,
-    /// The map it was found in.
-    pub age: Age,
-    /// Its value.
-    pub flow: Flow,
-}
 
 /// Finds the entry for a tuple in either map.
 #[inline(always)]
-pub fn find<T: Tables>(tables: &T, tuple: &Tuple) -> Option<Tracked> {
-    find_in(tables, Age::Answered, tuple).or_else(|| find_in(tables, Age::New, tuple))
-}
-
-/// Finds the entry for a tuple in one map.
-#[inline(always)]
-pub fn find_in<T: Tables>(tables: &T, age: Age, tuple: &Tuple) -> Option<Tracked> {
-    Some(Tracked { tuple: *tuple, age, flow: tables.flow(age, tuple)? })
+pub fn find<T: Tables>(tables: &T, tuple: &Tuple) -> Option<(Age, Flow)> {
+    match tables.flow(Age::Answered, tuple) {
+        Some(flow) => Some((Age::Answered, flow)),
+        None => Some((Age::New, tables.flow(Age::New, tuple)?)),
+    }
 }
 
 /// Whether a request may go on using its flow, or begins a new one.
 #[inline(always)]
-pub fn is_over<T: Tables>(
-    tables: &T,
-    door: Door,
-    transport: &Transport,
-    flow: &Flow,
-    now: Nanoseconds,
-) -> bool {
+pub fn is_over<T: Tables>(tables: &T, door: Door, segment: &Segment, flow: &Flow, now: Nanoseconds) -> bool {
     if flow.state.contains(FlowState::REPLY) {
         return false;
     }
     let idle = now.since(flow.seen);
-    if transport.is_tcp() {
+    if segment.is_tcp() {
         // An established connection lives on when its backend leaves the service; only a SYN can start anew.
-        return transport.flags.opens()
+        return segment.flags.opens()
             && (flow.state.contains(FlowState::CLOSED)
                 || idle > tables.settings().tcp_idle
                 || is_gone(tables, flow.backend, flow.generation));
@@ -62,18 +42,20 @@ pub fn is_over<T: Tables>(
 #[inline(always)]
 pub fn is_gone<T: Tables>(tables: &T, index: BackendIndex, generation: Generation) -> bool {
     match tables.backend(index) {
-        Some(Backend { flags, generation: current, .. }) => {
-            current != generation || !flags.contains(BackendFlags::ALIVE)
-        }
+        Some(Backend {
+            flags,
+            generation: current,
+            ..
+        }) => current != generation || !flags.contains(BackendFlags::ALIVE),
         None => true,
     }
 }
 
 /// Removes both entries of a flow.
-#[inline(always)]
-pub fn remove<T: Tables>(tables: &T, tracked: &Tracked) {
-    tables.remove_flow(tracked.age, &tracked.tuple);
-    tables.remove_flow(tracked.age, &tracked.flow.twin(tracked.tuple.protocol));
+#[inline(never)]
+pub fn remove<T: Tables>(tables: &T, age: Age, tuple: &Tuple, flow: &Flow) {
+    tables.remove_flow(age, tuple);
+    tables.remove_flow(age, &flow.twin(tuple.protocol));
 }
 
 /// Notes a packet of a known flow: time, state, and proof of life.
@@ -84,44 +66,54 @@ pub fn remove<T: Tables>(tables: &T, tracked: &Tracked) {
 pub fn note<T: Tables>(
     tables: &T,
     door: Door,
-    flags: TcpFlags,
-    tracked: &Tracked,
+    segment: &Segment,
+    (age, flow): (Age, &Flow),
     now: Nanoseconds,
 ) -> Result<(), InsertError> {
-    let answered = tracked.age == Age::New && tracked.flow.state.contains(FlowState::REPLY);
-    let ends = flags.fin() || flags.rst();
-    let old = now.since(tracked.flow.seen) >= tables.settings().touch_after;
-    if answered || ends || old { write(tables, door, flags, tracked, now) } else { Ok(()) }
+    let answered = age == Age::New && flow.state.contains(FlowState::REPLY);
+    let ends = segment.flags.fin() || segment.flags.rst();
+    let old = now.since(flow.seen) >= tables.settings().touch_after;
+    if answered || ends || old {
+        write(tables, door, segment, age, now)
+    } else {
+        Ok(())
+    }
 }
 
-/// The rare part of [`note`], apart from the packet path's own code.
+/// The rare part of [`note`]. It looks the flow up again, which keeps its copy off the stack of the packet path.
 #[inline(never)]
 fn write<T: Tables>(
     tables: &T,
     door: Door,
-    flags: TcpFlags,
-    tracked: &Tracked,
+    segment: &Segment,
+    age: Age,
     now: Nanoseconds,
 ) -> Result<(), InsertError> {
-    let Tracked { tuple, age, mut flow } = *tracked;
+    let tuple = &segment.tuple;
+    let Some(mut flow) = tables.flow(age, tuple) else {
+        return Ok(());
+    };
     let twin_key = flow.twin(tuple.protocol);
-    let mut twin = tables.flow(age, &twin_key).unwrap_or(opposite(&tuple, &flow, now));
+    let mut twin = tables
+        .flow(age, &twin_key)
+        .unwrap_or_else(|| opposite(tuple, &flow, now));
     flow.seen = now;
     twin.seen = now;
-    if flags.fin() {
+    if segment.flags.fin() {
         flow.state |= FlowState::FIN;
     }
-    if flags.rst() || (flow.state & twin.state).contains(FlowState::FIN) {
+    if segment.flags.rst() || (flow.state & twin.state).contains(FlowState::FIN) {
         flow.state |= FlowState::CLOSED;
         twin.state |= FlowState::CLOSED;
     }
     // Proof of life moves the flow to the map that a flood of unanswered packets can not churn. A refusal is none.
-    let answered = flow.state.contains(FlowState::REPLY) && !flags.rst();
+    let answered = flow.state.contains(FlowState::REPLY) && !segment.flags.rst();
     let target = if answered { Age::Answered } else { age };
     tables.insert_flow(door, target, &twin_key, &twin, Existing::Replace)?;
-    tables.insert_flow(door, target, &tuple, &flow, Existing::Replace)?;
+    tables.insert_flow(door, target, tuple, &flow, Existing::Replace)?;
     if target != age {
-        remove(tables, tracked);
+        tables.remove_flow(age, tuple);
+        tables.remove_flow(age, &twin_key);
         tables.count(door, Counter::Promoted);
     }
     Ok(())
@@ -134,7 +126,8 @@ pub fn opposite(tuple: &Tuple, flow: &Flow, now: Nanoseconds) -> Flow {
     let applies = if flow.applies.contains(Applies::REDIRECT) {
         flow.applies
     } else {
-        flow.applies.symmetric_difference(Applies::INGRESS.union(Applies::EGRESS))
+        flow.applies
+            .symmetric_difference(Applies::INGRESS.union(Applies::EGRESS))
     };
     Flow {
         seen: now,
@@ -146,9 +139,10 @@ pub fn opposite(tuple: &Tuple, flow: &Flow, now: Nanoseconds) -> Flow {
         generation: flow.generation,
         service: flow.service,
         applies,
-        state: flow.state.symmetric_difference(FlowState::REPLY).intersection(
-            FlowState::REPLY.union(FlowState::CLOSED),
-        ),
+        state: flow
+            .state
+            .symmetric_difference(FlowState::REPLY)
+            .intersection(FlowState::REPLY.union(FlowState::CLOSED)),
         padding: 0,
     }
 }

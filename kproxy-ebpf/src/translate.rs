@@ -4,34 +4,29 @@ use kproxy_common::{Family, Flow};
 
 use crate::checksum::Difference;
 use crate::packet::{ChecksumChange, Packet};
-use crate::parse::Transport;
-use crate::wire::{self, Network};
+use crate::parse::Segment;
+use crate::wire;
 
 /// Rewrites a packet as its flow says. `None` if the packet is shorter than it was when it was parsed.
 #[inline(always)]
-pub fn rewrite<P: Packet>(
-    packet: &mut P,
-    network: &Network,
-    transport: &Transport,
-    flow: &Flow,
-) -> Option<()> {
-    let addresses = wire::rewrite(packet, network, flow.source, flow.destination)?;
-    let offset = network.transport();
-    let old: u32 = bytemuck::cast([transport.source_port.wire(), transport.destination_port.wire()]);
-    let new: u32 = bytemuck::cast([flow.source_port.wire(), flow.destination_port.wire()]);
-    let ports = if old == new {
+pub fn rewrite<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Option<()> {
+    let (old, new) = (&segment.tuple, flow.rewritten(segment.tuple.protocol));
+    let addresses = wire::rewrite(packet, segment.family, old, &new)?;
+    let old_ports: u32 = bytemuck::cast([old.source_port.wire(), old.destination_port.wire()]);
+    let new_ports: u32 = bytemuck::cast([new.source_port.wire(), new.destination_port.wire()]);
+    let ports = if old_ports == new_ports {
         Difference::NONE
     } else {
-        packet.store(offset, new)?;
-        Difference::between([old], [new])
+        packet.store(segment.offset, new_ports)?;
+        Difference::between([old_ports], [new_ports])
     };
     packet.correct_checksum(
-        offset + transport.checksum(),
+        segment.checksum(),
         ChecksumChange {
             addresses,
             ports,
-            zero_is_none: !transport.is_tcp(),
-            bare_network_header: network.family == Family::V6,
+            zero_is_none: !segment.is_tcp(),
+            bare_network_header: segment.family == Family::V6,
         },
     )
 }

@@ -1,6 +1,6 @@
 //! Network headers: the only module that knows IPv4 (RFC 791) from IPv6 (RFC 8200).
 
-use kproxy_common::{Address, Family, Protocol};
+use kproxy_common::{Address, Family, Protocol, Tuple};
 use network_types::eth::EthHdr;
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
@@ -53,7 +53,8 @@ impl Network {
 pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
     match packet.load::<u16>(ETHERTYPE)? {
         ETHERTYPE_IPV4 => {
-            let [start, fragment, third, source, destination]: [u32; Ipv4Hdr::LEN / 4] = packet.load(NETWORK)?;
+            let [start, fragment, third, source, destination]: [u32; Ipv4Hdr::LEN / 4] =
+                packet.load(NETWORK)?;
             let [version_and_length, ..] = start.to_ne_bytes();
             let length = usize::from(version_and_length & 0x0f) * 4;
             if version_and_length >> 4 != 4 || length < Ipv4Hdr::LEN {
@@ -90,30 +91,27 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
     }
 }
 
-/// Writes new addresses and corrects the header's own checksum, where it has one. Says what that did to the pseudo
-/// header of the transport protocol.
+/// Writes the addresses of a new tuple in place of the old one's and corrects the header's own checksum, where it has
+/// one. Says what that did to the pseudo header of the transport protocol.
 #[inline(always)]
-pub fn rewrite<P: Packet>(
-    packet: &mut P,
-    network: &Network,
-    source: Address,
-    destination: Address,
-) -> Option<Difference> {
-    match network.family {
+pub fn rewrite<P: Packet>(packet: &mut P, family: Family, old: &Tuple, new: &Tuple) -> Option<Difference> {
+    match family {
         Family::V4 => {
-            let new = [source.v4_word(), destination.v4_word()];
+            let addresses = [new.source.v4_word(), new.destination.v4_word()];
             let difference =
-                Difference::between([network.source.v4_word(), network.destination.v4_word()], new);
-            packet.store(V4_ADDRESSES, new)?;
+                Difference::between([old.source.v4_word(), old.destination.v4_word()], addresses);
+            packet.store(V4_ADDRESSES, addresses)?;
             let checksum: u16 = packet.load(V4_CHECKSUM)?;
             packet.store(V4_CHECKSUM, difference.apply(checksum))?;
             Some(difference)
         }
         Family::V6 => {
-            packet.store(V6_ADDRESSES, [source.words(), destination.words()])?;
+            packet.store(V6_ADDRESSES, [new.source.words(), new.destination.words()])?;
             Some(
-                Difference::between(network.source.words(), source.words())
-                    .and(Difference::between(network.destination.words(), destination.words())),
+                Difference::between(old.source.words(), new.source.words()).and(Difference::between(
+                    old.destination.words(),
+                    new.destination.words(),
+                )),
             )
         }
     }

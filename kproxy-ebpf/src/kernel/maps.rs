@@ -45,7 +45,9 @@ impl Tables for Maps {
     fn address(&self, address: &Address) -> AddressRole {
         // SAFETY: the value is copied out at once. Another entry may come to live under the pointer at any time, and
         // then another address's role is read: values of this type have no invalid bits.
-        unsafe { ADDRESSES.get(address) }.copied().unwrap_or(AddressRole::empty())
+        unsafe { ADDRESSES.get(address) }
+            .copied()
+            .unwrap_or(AddressRole::empty())
     }
 
     #[inline(always)]
@@ -90,7 +92,13 @@ impl Tables for Maps {
             return Err(InsertError::Exists);
         }
         self.count(door, Counter::MapRetry);
-        insert().map_err(|second| if second == -EEXIST { InsertError::Exists } else { InsertError::Failed })
+        insert().map_err(|second| {
+            if second == -EEXIST {
+                InsertError::Exists
+            } else {
+                InsertError::Failed
+            }
+        })
     }
 
     #[inline(always)]

@@ -1,6 +1,9 @@
 //! The seam between the library and the kernel: the only unsafe code on the kernel side.
 
-#![expect(unsafe_code, reason = "contexts, packets and maps are raw pointers on the kernel side")]
+#![expect(
+    unsafe_code,
+    reason = "contexts, packets and maps are raw pointers on the kernel side"
+)]
 
 mod maps;
 mod skb;

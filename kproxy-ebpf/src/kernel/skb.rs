@@ -85,7 +85,11 @@ impl Packet for SkbPacket<'_> {
     #[inline(always)]
     fn correct_checksum(&mut self, offset: usize, change: ChecksumChange) -> Option<()> {
         let skb = self.context.skb.skb;
-        let zero = if change.zero_is_none { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+        let zero = if change.zero_is_none {
+            u64::from(BPF_F_MARK_MANGLED_0)
+        } else {
+            0
+        };
         let (addresses, ports) = (change.addresses, change.ports);
         if !addresses.is_none() {
             let flags = u64::from(BPF_F_PSEUDO_HDR) | zero;
@@ -104,8 +108,7 @@ impl Packet for SkbPacket<'_> {
         }
         if !ports.is_none() {
             // SAFETY: as above; without the pseudo header flag a partial checksum is left alone.
-            let result =
-                unsafe { bpf_l4_csum_replace(skb, offset as u32, 0, u64::from(ports.wide()), zero) };
+            let result = unsafe { bpf_l4_csum_replace(skb, offset as u32, 0, u64::from(ports.wide()), zero) };
             if result != 0 {
                 return None;
             }

@@ -26,13 +26,19 @@ impl<'a> SocketAddress<'a> {
     /// At a hook for `AF_INET`.
     #[inline(always)]
     pub(crate) const fn v4(context: &'a SockAddrContext) -> Self {
-        Self { context, family: Family::V4 }
+        Self {
+            context,
+            family: Family::V4,
+        }
     }
 
     /// At a hook for `AF_INET6`.
     #[inline(always)]
     pub(crate) const fn v6(context: &'a SockAddrContext) -> Self {
-        Self { context, family: Family::V6 }
+        Self {
+            context,
+            family: Family::V6,
+        }
     }
 
     /// The socket's protocol, if it is one that the socket door translates.
@@ -57,7 +63,10 @@ impl<'a> SocketAddress<'a> {
             // SAFETY: plain fields, in network order.
             Family::V6 => Address::from_words(unsafe { (*self.raw()).user_ip6 }),
         };
-        Peer { address, port: Port::from_wire(port as u16) }
+        Peer {
+            address,
+            port: Port::from_wire(port as u16),
+        }
     }
 
     /// Carries out the verdict on a `connect` or `sendmsg`.
