@@ -119,7 +119,6 @@ fn peer_name(address: &SocketAddress<'_>) -> i32 {
 }
 
 /// The library does not panic, and the linker drops this; the target demands it.
-#[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
