@@ -4,6 +4,11 @@
     unsafe_code,
     reason = "contexts, packets and maps are raw pointers on the kernel side"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "helpers take 32-bit offsets into packets far smaller, and 16-bit fields in 32-bit words"
+)]
 
 mod maps;
 mod skb;
