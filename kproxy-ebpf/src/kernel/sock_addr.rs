@@ -92,15 +92,12 @@ impl<'a> SocketAddress<'a> {
                 // SAFETY: a field that this hook may write.
                 Family::V4 => unsafe { (*raw).user_ip4 = address.v4_word() },
                 Family::V6 => {
-                    let [a, b, c, d] = address.words();
-                    // SAFETY: fields that this hook may write, word by word.
-                    unsafe { core::ptr::write_volatile(&raw mut (*raw).user_ip6[0], a) };
-                    // SAFETY: as above.
-                    unsafe { core::ptr::write_volatile(&raw mut (*raw).user_ip6[1], b) };
-                    // SAFETY: as above.
-                    unsafe { core::ptr::write_volatile(&raw mut (*raw).user_ip6[2], c) };
-                    // SAFETY: as above.
-                    unsafe { core::ptr::write_volatile(&raw mut (*raw).user_ip6[3], d) };
+                    // SAFETY: the address of a field of the hook's own context.
+                    let field = unsafe { &raw mut (*raw).user_ip6 }.cast::<u32>();
+                    for (index, word) in address.words().into_iter().enumerate() {
+                        // SAFETY: one of the field's four words, which this hook may write one by one.
+                        unsafe { field.wrapping_add(index).write_volatile(word) };
+                    }
                 }
             }
             // SAFETY: as above.
