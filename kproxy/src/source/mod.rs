@@ -5,5 +5,7 @@
 
 mod event;
 mod kind;
+mod kubernetes;
 
 pub use event::{Change, Event, News};
+pub use kubernetes::{ConnectError, KubernetesOptions, kubernetes};
