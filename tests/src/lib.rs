@@ -1,4 +1,3 @@
 //! Tests.
-
-/// The echo server and client that play both sides of every test.
+pub mod cluster;
 pub mod echo;
