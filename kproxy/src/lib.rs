@@ -1,3 +1,4 @@
 //! The kproxy agent.
 
+pub mod devices;
 pub mod plan;
