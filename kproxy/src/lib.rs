@@ -1,6 +1,8 @@
 //! The kproxy agent.
 
+pub mod cli;
 pub mod devices;
 pub mod node;
 pub mod paths;
 pub mod plan;
+pub mod sizes;
