@@ -1,6 +1,7 @@
 //! The kproxy agent.
 
 pub mod cli;
+pub mod commands;
 pub mod devices;
 pub mod node;
 pub mod paths;

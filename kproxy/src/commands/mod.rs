@@ -1,0 +1,5 @@
+//! What the command line asks for.
+//!
+//! * [`logging`]: where the log goes
+
+pub mod logging;
