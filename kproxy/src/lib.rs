@@ -1,3 +1,4 @@
 //! The kproxy agent.
 
+pub mod dataplane;
 pub mod plan;
