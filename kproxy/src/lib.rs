@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod dataplane;
 pub mod devices;
 pub mod node;
 pub mod paths;
