@@ -1,0 +1,62 @@
+//! From one service port and its slices to what the data plane shall do for it on this node.
+//!
+//! Pure: the same objects give the same answer, in a fixed order. The steps, one file each:
+//! [`merge`] unites the slices, [`topology`] reads the hints, [`select`] finds the two sets of usable endpoints,
+//! [`frontends`] says under which addresses they are served and what happens when a set is empty.
+//! Everything is decided for one port in one family, never for a whole Service (semantics 2.11).
+
+pub mod frontends;
+mod merge;
+mod select;
+mod topology;
+
+#[cfg(test)]
+mod tests;
+
+use kproxy_common::{BackendFlags, Family};
+
+use crate::model::{Conditions, Name, Service, ServicePort, Slice};
+use crate::plan::WantedService;
+
+/// Where this kproxy runs: what "local", "this node" and "this zone" mean.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The node's name. Empty: no endpoint is local.
+    pub node: Name,
+    /// The node's zone, if it is known.
+    pub zone: Option<Name>,
+}
+
+/// What the data plane shall do for one port of a service in one family.
+///
+/// `slices` are those of this service, in any fixed order; slices of the other family are passed over.
+pub fn compile<'a>(
+    service: &Service,
+    port: &ServicePort,
+    family: Family,
+    slices: impl IntoIterator<Item = &'a Slice>,
+    place: &Place,
+) -> WantedService {
+    let needs = frontends::needs(service);
+    let merged = merge::merge(port, family, slices);
+    let selected = select::select(&merged, needs, place);
+    let frontends = frontends::frontends(service, port, family, &selected);
+
+    let mut endpoints = std::collections::BTreeMap::new();
+    for (endpoint, candidate) in &merged {
+        // Flows stay with whoever can still answer (semantics 7.05); new ones go where the sets say, and those may
+        // hold endpoints that are ready without serving.
+        let usable = selected.contains(endpoint);
+        if usable || candidate.conditions.contains(Conditions::SERVING) {
+            let mut flags = BackendFlags::empty();
+            flags.set(BackendFlags::LOCAL, select::is_local(candidate, place));
+            endpoints.insert(*endpoint, flags);
+        }
+    }
+    WantedService {
+        frontends,
+        endpoints,
+        cluster: selected.cluster,
+        local: selected.local,
+    }
+}

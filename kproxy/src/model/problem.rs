@@ -1,0 +1,114 @@
+//! What can be wrong with an object, in words that say what to do.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::ObjectName;
+
+/// The kinds of objects that kproxy reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `v1`
+    Service,
+    /// `discovery.k8s.io/v1`
+    EndpointSlice,
+    /// `v1`
+    Node,
+    /// `networking.k8s.io/v1`
+    ServiceCidr,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Service, Self::EndpointSlice, Self::Node, Self::ServiceCidr];
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Node => "Node",
+            Self::ServiceCidr => "ServiceCIDR",
+        })
+    }
+}
+
+/// One thing that is wrong with one object.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{kind} {name}, field {field}: {reason}")]
+pub struct Problem {
+    /// The object's kind.
+    pub kind: Kind,
+    /// The object.
+    pub name: ObjectName,
+    /// Path of the field, as in `spec.ports[1].port`.
+    pub field: String,
+    /// What is wrong, what is done about it, and what to do.
+    pub reason: Reason,
+}
+
+impl Problem {
+    /// A problem with one field of an object.
+    #[must_use]
+    pub fn new(kind: Kind, name: &ObjectName, field: impl Into<String>, reason: Reason) -> Self {
+        Self {
+            kind,
+            name: name.clone(),
+            field: field.into(),
+            reason,
+        }
+    }
+}
+
+/// What is wrong with a field. `&'static str`s say what is left out because of it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// A required field is absent or empty.
+    #[error("is missing, the object is ignored until it is set")]
+    Missing,
+    /// Not an IP address.
+    #[error("{0:?} is not an IP address, {1} is skipped; write it like 10.0.0.1 or fd00::1")]
+    Address(String, &'static str),
+    /// Not a prefix.
+    #[error("{0:?} is not a CIDR, {1} is skipped; write it like 10.0.0.0/8 or fd00::/64")]
+    Cidr(String, &'static str),
+    /// An address of the other family.
+    #[error("{0:?} is not of the family {1} that this entry is for, {2} is skipped")]
+    Family(String, String, &'static str),
+    /// Not a family name.
+    #[error("{0:?} is not an IP family, the entry is skipped; use IPv4 or IPv6")]
+    UnknownFamily(String),
+    /// Not a port number.
+    #[error("{0} is not a port number, the port is skipped; use 1 to 65535")]
+    Port(i64),
+    /// Not a transport protocol that services have.
+    #[error("{0:?} is not a protocol of services, the port is skipped; use TCP, UDP or SCTP")]
+    Protocol(String),
+    /// Not a kind of address that slices have.
+    #[error("{0:?} is not an address type, the slice is ignored; use IPv4 or IPv6")]
+    AddressType(String),
+    /// A slice that belongs to no service.
+    #[error("names no service, the slice is ignored; set it to the name of a Service in the same namespace")]
+    NoService,
+    /// Session affinity timeout out of range.
+    #[error("{0} is not an affinity timeout in seconds, the default of 10800 is used; use 1 to 86400")]
+    AffinityTimeout(i64),
+    /// The same protocol and port, or name and protocol, twice in one Service.
+    #[error("repeats {0} of an earlier port of this Service, the later port is skipped; give it another one")]
+    Repeated(String),
+    /// Another Service stands on the same address, protocol and port.
+    #[error(
+        "{frontend} belongs to the older Service {holder}, this one gets no traffic there until that one gives it up"
+    )]
+    Claimed {
+        /// Address, port and protocol.
+        frontend: String,
+        /// The Service that has it.
+        holder: ObjectName,
+    },
+    /// The JSON does not have the shape of the kind.
+    #[error("{0}; the object is ignored, its last good version stays in use")]
+    Shape(String),
+}

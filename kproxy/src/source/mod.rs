@@ -1,0 +1,11 @@
+//! Where cluster objects come from: the Kubernetes API, or a directory of manifests.
+//!
+//! A source is a future that sends [`Event`]s into a bounded channel until the receiver is gone. It parses objects
+//! (see [`crate::model`]) and remembers as little as it can; what the objects add up to is the index's business.
+
+mod event;
+mod kind;
+mod kubernetes;
+
+pub use event::{Change, Event, News};
+pub use kubernetes::{ConnectError, KubernetesOptions, kubernetes};
