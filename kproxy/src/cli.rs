@@ -68,7 +68,7 @@ pub struct SourceArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "master"])]
     pub manifests: Option<PathBuf>,
 
-    /// How to reach the API server [default: the service account of the pod, else $KUBECONFIG, else ~/.kube/config].
+    /// How to reach the API server [default: the service account of the pod].
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 

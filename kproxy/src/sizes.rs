@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::dataplane::Sizes;
+
 /// A size that is not asked for, in entries.
 struct Scale {
     per_gibibyte: u64,
@@ -68,21 +70,6 @@ pub struct SizeArgs {
     pub slots: Option<u32>,
 }
 
-/// How large every table is, in entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Entries of `FLOWS`.
-    pub flows: u32,
-    /// Entries of `FLOWS_NEW`.
-    pub new_flows: u32,
-    /// Entries of `FRONTENDS`, and of `ADDRESSES`.
-    pub frontends: u32,
-    /// Entries of `BACKENDS`.
-    pub backends: u32,
-    /// Entries of `SLOTS`.
-    pub slots: u32,
-}
-
 /// Sizes that do not fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -109,10 +96,15 @@ impl SizeArgs {
         } = self;
         let memory = memory.unwrap_or(UNKNOWN_MEMORY);
         let backends = backends.unwrap_or_else(|| BACKENDS.entries(memory));
+        let new_flows = new_flows.unwrap_or_else(|| NEW_FLOWS.entries(memory));
+        let frontends = frontends.unwrap_or_else(|| FRONTENDS.entries(memory));
         let sizes = Sizes {
+            // No service needs more addresses than frontends.
+            addresses: frontends,
+            frontends,
+            flows_new: new_flows,
+            socket_flows: new_flows,
             flows: flows.unwrap_or_else(|| FLOWS.entries(memory)),
-            new_flows: new_flows.unwrap_or_else(|| NEW_FLOWS.entries(memory)),
-            frontends: frontends.unwrap_or_else(|| FRONTENDS.entries(memory)),
             backends,
             slots: slots.unwrap_or_else(|| SLOTS.entries(memory).max(backends.saturating_mul(2))),
         };
