@@ -1,7 +1,14 @@
 //! The kproxy agent.
 
+pub mod cli;
+pub mod commands;
 pub mod compile;
+pub mod dataplane;
+pub mod devices;
 pub mod index;
 pub mod model;
+pub mod node;
+pub mod paths;
 pub mod plan;
+pub mod sizes;
 pub mod source;

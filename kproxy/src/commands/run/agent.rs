@@ -1,0 +1,178 @@
+//! What the agent does about news: decisions without waiting, so that they can be tested.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+
+use crate::devices;
+use crate::index::Index;
+use crate::plan::{Applied, GRACE, Plan, Problem};
+use crate::source::Event;
+
+use super::backoff::Backoff;
+use super::doors::Doors;
+use super::isolate::isolate;
+use super::kernel::Kernel;
+
+/// The longest pause between attempts to program what could not be programmed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Owns everything: what the cluster looks like, what is programmed, and the data plane.
+#[derive(Debug)]
+pub(super) struct Agent<K> {
+    index: Index,
+    applied: Applied,
+    kernel: K,
+    doors: Doors,
+    /// Set once the first full plan was made. Before, nothing is written.
+    programmed: bool,
+    ready: bool,
+    release_at: Option<Instant>,
+    retry: Backoff,
+    known: BTreeSet<Problem>,
+}
+
+impl<K: Kernel> Agent<K> {
+    pub(super) fn new(index: Index, applied: Applied, kernel: K) -> Self {
+        Self {
+            index,
+            applied,
+            kernel,
+            doors: Doors::new(),
+            programmed: false,
+            ready: false,
+            release_at: None,
+            // A plan may be healed only after the grace period.
+            retry: Backoff::new(GRACE, LONGEST_PAUSE),
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// Programs what a batch of events has changed. Until every source is synced the data plane of an earlier run
+    /// stays as it is.
+    pub(super) fn take_in(&mut self, events: Vec<Event>) {
+        let Some(arrived) = events.iter().map(|event| event.arrived).min() else {
+            return;
+        };
+        for event in events {
+            self.index.apply(event);
+        }
+        for problem in self.index.take_problems() {
+            tracing::warn!("{problem}");
+        }
+        if !self.index.synced() {
+            return;
+        }
+        let changes = self.index.take_changes();
+        if changes.is_empty() && self.programmed {
+            return;
+        }
+        let services = changes.len();
+        let plan = if self.programmed {
+            self.applied.change(changes)
+        } else {
+            let wanted = changes.into_iter().filter_map(|(name, service)| Some((name, service?)));
+            self.applied.replace(wanted.collect())
+        };
+        self.programmed = true;
+        if let Some(writes) = self.program(&plan) {
+            let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+            tracing::info!(services, writes, micros, "programmed");
+        }
+        self.tell_when_ready();
+    }
+
+    /// Opens or closes a door.
+    pub(super) fn take_in_device(&mut self, event: devices::Event) {
+        self.doors.take_in(event, Instant::now(), &mut self.kernel);
+        self.tell_when_ready();
+    }
+
+    /// When [`Agent::wake`] wants to be called next.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        [self.retry.at(), self.doors.retry_at(), self.release_at].into_iter().flatten().min()
+    }
+
+    /// Does what was put off until now.
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.doors.retry(now, &mut self.kernel);
+        if self.retry.is_due(now) {
+            self.heal();
+        }
+        // What the mirror holds back must stay untouched until mirror and maps agree again.
+        if self.release_at.is_some_and(|at| at <= now) && self.retry.at().is_none() {
+            self.release_at = None;
+            let plan = self.applied.release(now);
+            if let Some(writes) = self.program(&plan).filter(|writes| *writes > 0) {
+                tracing::info!(writes, "programmed what had no room before");
+            }
+        }
+        self.tell_when_ready();
+    }
+
+    fn heal(&mut self) {
+        let plan = match self.kernel.contents() {
+            Ok(contents) => self.applied.heal(contents),
+            Err(error) => return self.failed(&error.context("read the maps after a failure")),
+        };
+        if let Some(writes) = self.program(&plan) {
+            self.retry.succeeded();
+            tracing::info!(writes, "programmed again after a failure");
+        }
+    }
+
+    /// The number of writes, unless one failed.
+    fn program(&mut self, plan: &Plan) -> Option<usize> {
+        self.tell_problems(plan);
+        let outcome = if plan.steps.is_empty() { Ok(0) } else { self.kernel.apply(plan) };
+        if self.applied.needs_release() && self.release_at.is_none() {
+            self.release_at = Some(Instant::now() + GRACE);
+        }
+        match outcome {
+            Ok(writes) => Some(writes),
+            Err(error) => {
+                self.failed(&error);
+                self.program_others(plan);
+                None
+            }
+        }
+    }
+
+    /// One service that can not be written must not keep the others of its plan waiting.
+    fn program_others(&mut self, plan: &Plan) {
+        for part in isolate(plan) {
+            if let Err(error) = self.kernel.apply(&part) {
+                tracing::debug!("{error:#}; left for later");
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &anyhow::Error) {
+        if self.retry.failed(Instant::now()) {
+            tracing::error!("{error:#}; what is in the kernel stays in force, trying again");
+        } else {
+            tracing::debug!("{error:#}; trying again");
+        }
+    }
+
+    /// Each problem once, until it was gone.
+    fn tell_problems(&mut self, plan: &Plan) {
+        for problem in &plan.problems {
+            if self.known.insert(problem.clone()) {
+                tracing::warn!("{problem}");
+            }
+        }
+        let served: BTreeSet<_> = plan.steps.iter().filter_map(|step| step.service.as_ref()).collect();
+        self.known.retain(|problem| plan.problems.contains(problem) || !served.contains(&problem.service));
+    }
+
+    fn tell_when_ready(&mut self) {
+        if !self.ready && self.programmed && self.retry.at().is_none() && self.doors.listed() {
+            self.ready = true;
+            tracing::info!("ready");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

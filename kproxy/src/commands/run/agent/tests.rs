@@ -1,0 +1,224 @@
+//! The agent with maps that are ordinary collections.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use anyhow::{Result, bail};
+use kproxy_common::{Address, FrontendKey, Port, Protocol};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
+use crate::model::{Kind, ObjectName, samples};
+use crate::plan::{Action, Capacity, MapContents};
+use crate::source::{Change, News};
+
+const CAPACITY: Capacity = Capacity { addresses: 64, frontends: 64, slots: 256, backends: 64 };
+
+#[derive(Debug, Default)]
+struct State {
+    contents: MapContents,
+    plans: usize,
+    writes: usize,
+    /// The frontends of this service can not be written.
+    refused: Option<&'static str>,
+    doors: Vec<String>,
+    /// No door can be opened on this device.
+    stubborn: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Fake(Rc<RefCell<State>>);
+
+impl Kernel for Fake {
+    fn apply(&mut self, plan: &Plan) -> Result<usize> {
+        let state = &mut *self.0.borrow_mut();
+        state.plans += 1;
+        for step in &plan.steps {
+            let service = step.service.as_ref().map(|service| service.name.as_str());
+            if matches!(step.action, Action::PutFrontend { .. }) && service.is_some() && service == state.refused {
+                bail!("{step}: refused");
+            }
+            write(&mut state.contents, &step.action);
+            state.writes += 1;
+        }
+        Ok(plan.steps.len())
+    }
+
+    fn contents(&mut self) -> Result<MapContents> {
+        Ok(self.0.borrow().contents.clone())
+    }
+
+    fn attach(&mut self, device: &Device) -> Result<bool> {
+        let mut state = self.0.borrow_mut();
+        if state.stubborn == Some(device.index) {
+            bail!("no");
+        }
+        state.doors.push(format!("+{}", device.name));
+        Ok(true)
+    }
+
+    fn detach(&mut self, index: u32) -> Result<()> {
+        self.0.borrow_mut().doors.push(format!("-{index}"));
+        Ok(())
+    }
+
+    fn detach_others(&mut self, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>> {
+        self.0.borrow_mut().doors.push(format!("only {keep:?}"));
+        Ok(BTreeSet::new())
+    }
+}
+
+fn write(contents: &mut MapContents, action: &Action) {
+    match action.clone() {
+        Action::WriteBackend { index, backend } | Action::RetireBackend { index, backend } => {
+            let index = index.0 as usize;
+            while contents.backends.len() <= index {
+                contents.backends.push(bytemuck::Zeroable::zeroed());
+            }
+            contents.backends[index] = backend;
+        }
+        Action::WriteSlots { base, slots } => {
+            let end = base as usize + slots.len();
+            while contents.slots.len() < end {
+                contents.slots.push(bytemuck::Zeroable::zeroed());
+            }
+            contents.slots[base as usize..end].copy_from_slice(&slots);
+        }
+        Action::PutAddress { address, role } => drop(contents.addresses.insert(address, role)),
+        Action::PutFrontend { key, frontend } => drop(contents.frontends.insert(key, frontend)),
+        Action::RemoveFrontend { key } => drop(contents.frontends.remove(&key)),
+        Action::RemoveAddress { address } => drop(contents.addresses.remove(&address)),
+    }
+}
+
+fn agent() -> (Agent<Fake>, Fake) {
+    let kernel = Fake::default();
+    (Agent::new(Index::new("here"), Applied::new(CAPACITY), kernel.clone()), kernel)
+}
+
+fn synced_agent() -> (Agent<Fake>, Fake) {
+    let (mut agent, kernel) = agent();
+    agent.take_in(Kind::ALL.into_iter().map(|kind| Event::now(News::Listed(kind))).collect());
+    (agent, kernel)
+}
+
+fn service(name: &str, address: &str) -> Event {
+    let mut parsed = samples::parse_service(json!({ "clusterIP": address })).expect("a service");
+    parsed.name = ObjectName::new("default", name);
+    parsed.object.as_mut().expect("an object").name = parsed.name.clone();
+    Event::now(News::Service(Change::Applied(parsed)))
+}
+
+fn slice(addresses: &[&str]) -> Event {
+    let endpoints: Value = addresses.iter().map(|address| json!({ "addresses": [address] })).collect();
+    let parsed = samples::parse_slice(json!({ "endpoints": endpoints })).expect("a slice");
+    Event::now(News::Slice(Change::Applied(parsed)))
+}
+
+/// Which service addresses are programmed, with the number of backends.
+fn programmed(kernel: &Fake) -> BTreeMap<String, u32> {
+    let state = kernel.0.borrow();
+    let frontends = state.contents.frontends.iter();
+    frontends.map(|(key, frontend)| (key.address.to_string(), frontend.inside.count)).collect()
+}
+
+fn row(address: &str, backends: u32) -> (String, u32) {
+    (address.to_owned(), backends)
+}
+
+#[test]
+fn nothing_is_written_before_every_source_is_synced() {
+    let (mut agent, kernel) = agent();
+    let left_over = FrontendKey {
+        address: Address::from("10.96.0.99".parse::<std::net::IpAddr>().expect("address")),
+        port: Port::new(80),
+        protocol: Protocol::TCP,
+    };
+    kernel.0.borrow_mut().contents.frontends.insert(left_over, bytemuck::Zeroable::zeroed());
+    agent.applied = Applied::adopt(CAPACITY, kernel.0.borrow().contents.clone());
+
+    agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.0.0.1", "10.0.0.2"])]);
+    for kind in Kind::ALL {
+        assert_eq!(kernel.0.borrow().plans, 0);
+        agent.take_in(vec![Event::now(News::Listed(kind))]);
+    }
+    assert_eq!(programmed(&kernel), [row("10.96.0.1", 2)].into(), "and what is left over goes");
+}
+
+#[test]
+fn a_batch_is_one_plan_and_nothing_new_is_none() {
+    let (mut agent, kernel) = synced_agent();
+    let plans = kernel.0.borrow().plans;
+    agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.0.0.1"]), slice(&["10.0.0.1", "10.0.0.2"])]);
+    assert_eq!(kernel.0.borrow().plans, plans + 1);
+    assert_eq!(programmed(&kernel), [row("10.96.0.1", 2)].into());
+    agent.take_in(vec![service("web", "10.96.0.1")]);
+    assert_eq!(kernel.0.borrow().plans, plans + 1);
+}
+
+#[test]
+fn a_service_that_can_not_be_written_leaves_the_others_alone_and_is_tried_again() {
+    let (mut agent, kernel) = synced_agent();
+    kernel.0.borrow_mut().refused = Some("bad");
+    agent.take_in(vec![service("bad", "10.96.0.1"), service("good", "10.96.0.2"), slice(&["10.0.0.1"])]);
+    assert_eq!(programmed(&kernel), [row("10.96.0.2", 0)].into());
+    agent.take_in(vec![service("web", "10.96.0.3")]);
+    assert_eq!(programmed(&kernel), [row("10.96.0.2", 0), row("10.96.0.3", 1)].into(), "others go on");
+
+    let again = agent.wake_at().expect("a next try");
+    agent.wake(again);
+    assert_eq!(programmed(&kernel).len(), 2);
+    kernel.0.borrow_mut().refused = None;
+    let again = agent.wake_at().expect("another try");
+    agent.wake(again);
+    assert_eq!(programmed(&kernel), [row("10.96.0.1", 0), row("10.96.0.2", 0), row("10.96.0.3", 1)].into());
+    assert_eq!(agent.retry.at(), None);
+}
+
+#[test]
+fn what_was_given_up_is_released_after_the_grace_period_and_then_there_is_peace() {
+    let (mut agent, kernel) = synced_agent();
+    agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.0.0.1"])]);
+    agent.take_in(vec![slice(&["10.0.0.2"])]);
+    for _ in 0..4 {
+        let Some(at) = agent.wake_at() else { break };
+        agent.wake(at + GRACE);
+    }
+    assert_eq!(agent.wake_at(), None);
+    assert_eq!(programmed(&kernel), [row("10.96.0.1", 1)].into());
+}
+
+#[test]
+fn ready_means_programmed_and_all_doors_known() {
+    let (mut agent, _) = agent();
+    agent.take_in_device(DeviceEvent::Listed);
+    assert!(!agent.ready);
+    agent.take_in(Kind::ALL.into_iter().map(|kind| Event::now(News::Listed(kind))).collect());
+    assert!(agent.ready);
+    let (mut agent, _) = synced_agent();
+    assert!(!agent.ready);
+    agent.take_in_device(DeviceEvent::Listed);
+    assert!(agent.ready);
+}
+
+#[test]
+fn doors_follow_devices_before_anything_is_synced() {
+    let (mut agent, kernel) = agent();
+    let device = |index: u32| Device { index, name: format!("pod{index}") };
+    let attached = |index, door| DeviceEvent::Changed(DeviceChange::Attached { device: device(index), door });
+    kernel.0.borrow_mut().stubborn = Some(6);
+    agent.take_in_device(attached(5, Door::Pod));
+    agent.take_in_device(attached(6, Door::Pod));
+    agent.take_in_device(attached(7, Door::Uplink));
+    agent.take_in_device(DeviceEvent::Listed);
+    agent.take_in_device(DeviceEvent::Changed(DeviceChange::Detached { device: device(5), door: Door::Pod }));
+    assert_eq!(kernel.0.borrow().doors, ["+pod5", "only {5, 6}", "-5"]);
+
+    kernel.0.borrow_mut().stubborn = None;
+    let again = agent.wake_at().expect("a next try");
+    agent.wake(again);
+    assert_eq!(kernel.0.borrow().doors.last().map(String::as_str), Some("+pod6"));
+    assert_eq!(agent.wake_at(), None);
+}

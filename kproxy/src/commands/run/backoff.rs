@@ -1,0 +1,59 @@
+//! When to try again what has failed.
+
+use std::time::{Duration, Instant};
+
+/// Pauses that double from one failure to the next.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    /// When to try next and how long the pause before it was; `None` after a success.
+    next: Option<(Instant, Duration)>,
+}
+
+impl Backoff {
+    pub(super) fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, next: None }
+    }
+
+    /// When to try next, if there is anything to try.
+    pub(super) fn at(&self) -> Option<Instant> {
+        self.next.map(|(at, _)| at)
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.at().is_some_and(|at| at <= now)
+    }
+
+    /// True for the first failure after a success.
+    pub(super) fn failed(&mut self, now: Instant) -> bool {
+        let pause = self.next.map_or(self.first, |(_, pause)| (pause * 2).min(self.longest));
+        self.next.replace((now + pause, pause)).is_none()
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.next = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let second = Duration::from_secs(1);
+        let now = Instant::now();
+        let mut backoff = Backoff::new(second, 3 * second);
+        let mut pauses = vec![];
+        for _ in 0..4 {
+            backoff.failed(now);
+            pauses.push(backoff.at().expect("a next time") - now);
+        }
+        assert_eq!(pauses, [second, 2 * second, 3 * second, 3 * second]);
+        assert!(!backoff.is_due(now) && backoff.is_due(now + 3 * second));
+        backoff.succeeded();
+        assert_eq!(backoff.at(), None);
+        assert!(backoff.failed(now) && !backoff.failed(now));
+    }
+}

@@ -1,0 +1,49 @@
+//! What the agent wants from the data plane.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use crate::dataplane::Dataplane;
+use crate::devices::Device;
+use crate::plan::{MapContents, Plan};
+
+/// The agent's hands. Its decisions are tested with others.
+pub(super) trait Kernel {
+    /// Makes a plan's writes, up to the first failure, and counts them.
+    fn apply(&mut self, plan: &Plan) -> Result<usize>;
+    /// Reads the maps that plans write.
+    fn contents(&mut self) -> Result<MapContents>;
+    /// Opens a pod door; anew if it is open already. False if the device has gone meanwhile.
+    fn attach(&mut self, device: &Device) -> Result<bool>;
+    /// Closes a door if it is open.
+    fn detach(&mut self, index: u32) -> Result<()>;
+    /// Closes all doors but these and answers which that were.
+    fn detach_others(&mut self, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>>;
+}
+
+impl Kernel for Dataplane {
+    fn apply(&mut self, plan: &Plan) -> Result<usize> {
+        Ok(Self::apply(self, plan)?.writes)
+    }
+
+    fn contents(&mut self) -> Result<MapContents> {
+        Ok(Self::contents(self)?)
+    }
+
+    fn attach(&mut self, device: &Device) -> Result<bool> {
+        match self.attach_pod(device.index, &device.name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.device_is_gone() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn detach(&mut self, index: u32) -> Result<()> {
+        Ok(Self::detach(self, index)?)
+    }
+
+    fn detach_others(&mut self, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>> {
+        Ok(Self::detach_others(self, keep)?)
+    }
+}

@@ -1,0 +1,139 @@
+//! The agent: follows the cluster and the machine, and keeps the data plane as both want it.
+//!
+//! * `agent`: the decisions, without waiting
+//! * `doors`, `isolate`, `backoff`: parts of them
+//! * `kernel`: what they want from the data plane
+//! * this file: checks, starts and the loop that waits
+//!
+//! One task owns everything. Sources and the device follower send to it.
+
+mod agent;
+mod backoff;
+mod doors;
+mod isolate;
+mod kernel;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use kproxy_common::Settings;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use crate::cli::{RunArgs, SourceArgs};
+use crate::dataplane::{Dataplane, Options};
+use crate::devices::{self, Rules};
+use crate::index::Index;
+use crate::node::{features, memory, mounts, name, privileges};
+use crate::plan::Applied;
+use crate::source::{Event, KubernetesOptions, kubernetes, manifests};
+
+use agent::Agent;
+use kernel::Kernel;
+
+/// How many events may wait; also how many are made one batch at most.
+const QUEUE: usize = 1_024;
+
+/// Runs until SIGTERM or SIGINT; what is in the kernel stays.
+///
+/// # Errors
+///
+/// When the machine lacks something, an option is wrong, or a source can not go on.
+pub async fn run(arguments: &RunArgs) -> Result<()> {
+    let RunArgs { hostname_override, source, places, pod_devices, uplink_devices, log_format: _, sizes } = arguments;
+    let node_name = name::node_name(hostname_override.as_deref())?;
+    let rules = Rules::parse(pod_devices, uplink_devices)?;
+    let sizes = sizes.resolve(memory::total())?;
+    privileges::check()?;
+    features::check()?;
+    mounts::bpf_file_system(&places.pin_dir)?;
+    let cgroup = mounts::cgroup(places.cgroup.as_deref())?;
+    let signals = Signals::catch()?;
+
+    tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
+    let options = Options { pin_dir: places.pin_dir.clone(), cgroup, sizes, settings: Settings::DEFAULT };
+    let (dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
+    tracing::info!(frontends = contents.frontends.len(), "data plane in force, adopted as it was");
+    let applied = Applied::adopt(sizes.capacity(), contents);
+    let agent = Agent::new(Index::new(&node_name), applied, dataplane);
+
+    // Dropping the set ends source and follower.
+    let mut tasks = JoinSet::new();
+    let (source_sender, events) = channel(QUEUE);
+    let (device_sender, device_events) = channel(QUEUE);
+    follow_source(&mut tasks, source, node_name, source_sender);
+    tasks.spawn(devices::follow(rules, device_sender));
+    serve(agent, Inputs { events, device_events, tasks, signals }).await
+}
+
+fn follow_source(tasks: &mut JoinSet<Result<()>>, source: &SourceArgs, node_name: String, sender: Sender<Event>) {
+    let SourceArgs { manifests: directory, kubeconfig, master } = source.clone();
+    match directory {
+        Some(directory) => tasks.spawn(async move { Ok(manifests(directory, sender).await?) }),
+        None => {
+            let options = KubernetesOptions { kubeconfig, master, node_name };
+            tasks.spawn(async move { Ok(kubernetes(options, sender).await?) })
+        }
+    };
+}
+
+struct Inputs {
+    events: Receiver<Event>,
+    device_events: Receiver<devices::Event>,
+    tasks: JoinSet<Result<()>>,
+    signals: Signals,
+}
+
+async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> {
+    loop {
+        let wake_at = agent.wake_at();
+        tokio::select! {
+            name = inputs.signals.next() => {
+                tracing::info!("{name}: leaving; the data plane stays in force");
+                return Ok(());
+            }
+            Some(event) = inputs.device_events.recv() => agent.take_in_device(event),
+            Some(event) = inputs.events.recv() => agent.take_in(batch(event, &mut inputs.events)),
+            () = sleep_until(wake_at.unwrap_or_else(Instant::now).into()), if wake_at.is_some() => {
+                agent.wake(Instant::now());
+            }
+            Some(ended) = inputs.tasks.join_next() => {
+                ended.context("a task of the agent broke")??;
+                bail!("a task of the agent ended although its news are wanted");
+            }
+        }
+    }
+}
+
+/// What is queued already belongs to the same batch; nothing is waited for.
+fn batch(first: Event, events: &mut Receiver<Event>) -> Vec<Event> {
+    let mut batch = vec![first];
+    while batch.len() < QUEUE
+        && let Ok(event) = events.try_recv()
+    {
+        batch.push(event);
+    }
+    batch
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        let catch = |kind| signal(kind).context("catch SIGTERM and SIGINT");
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Putting programs on their hooks, and keeping them there across restarts.
+//!
+//! Every link is pinned. On a restart its program is replaced in place, so that no packet and no `connect` goes without.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use aya_obj::generated::bpf_attach_type as hook;
+
+use super::error::{AttachError, OpenError};
+use super::pins::{Pins, children, remove_link};
+use super::programs::Programs;
+use super::sys::link::{Hook, Link, Target};
+
+/// Programs of the socket door with their hooks.
+pub(super) const SOCKET_DOOR: [(&str, hook); 8] = [
+    ("connect4", hook::BPF_CGROUP_INET4_CONNECT),
+    ("connect6", hook::BPF_CGROUP_INET6_CONNECT),
+    ("sendmsg4", hook::BPF_CGROUP_UDP4_SENDMSG),
+    ("sendmsg6", hook::BPF_CGROUP_UDP6_SENDMSG),
+    ("recvmsg4", hook::BPF_CGROUP_UDP4_RECVMSG),
+    ("recvmsg6", hook::BPF_CGROUP_UDP6_RECVMSG),
+    ("getpeername4", hook::BPF_CGROUP_INET4_GETPEERNAME),
+    ("getpeername6", hook::BPF_CGROUP_INET6_GETPEERNAME),
+];
+
+/// Programs of a pod door with their hooks.
+pub(super) const POD_DOOR: [(&str, hook); 2] = [
+    ("pod_ingress", hook::BPF_TCX_INGRESS),
+    ("pod_egress", hook::BPF_TCX_EGRESS),
+];
+
+/// Ends the name of a pin that is not in its place yet.
+const FRESH: &str = "-new";
+
+/// Opens the socket door for every process below a cgroup.
+pub(super) fn attach_cgroup(programs: &Programs, pins: &Pins, path: &Path) -> Result<(), AttachError> {
+    let opened = File::open(path).and_then(|directory| Ok((directory.metadata()?.ino(), directory)));
+    let (inode, directory) = opened.map_err(|source| AttachError::Cgroup {
+        path: path.to_owned(),
+        source,
+    })?;
+    for (name, attach_type) in SOCKET_DOOR {
+        let program = programs.descriptor(name);
+        let expected = Hook::Cgroup {
+            inode,
+            attach_type: attach_type as u32,
+        };
+        let target = Target::Cgroup(directory.as_fd());
+        let failed = |(doing, source)| AttachError::Link {
+            doing,
+            program: name.to_owned(),
+            place: path.display().to_string(),
+            source,
+        };
+        attach(
+            &pins.cgroup_link(name),
+            program.map_err(|error| failed(("finding", error)))?,
+            target,
+            attach_type,
+            expected,
+        )
+        .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Opens a pod door at the host end of a pod's interface.
+pub(super) fn attach_pod(
+    programs: &Programs,
+    pins: &Pins,
+    index: u32,
+    device: &str,
+) -> Result<(), AttachError> {
+    for (name, attach_type) in POD_DOOR {
+        let expected = Hook::Device {
+            index,
+            attach_type: attach_type as u32,
+        };
+        let failed = |(doing, source): (&'static str, io::Error)| match source.raw_os_error() {
+            // Before 6.6 the attach type is unknown. clsact would go here.
+            Some(libc::EINVAL) if doing == "attaching" => AttachError::NoTcx {
+                program: name,
+                device: device.to_owned(),
+            },
+            _ => AttachError::Link {
+                doing,
+                program: name.to_owned(),
+                place: device.to_owned(),
+                source,
+            },
+        };
+        let program = programs
+            .descriptor(name)
+            .map_err(|error| failed(("finding", error)))?;
+        attach(
+            &pins.device_link(name, index),
+            program,
+            Target::DeviceFirst(index),
+            attach_type,
+            expected,
+        )
+        .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Replaces the program of the pinned link in place, or makes and pins a link.
+fn attach(
+    pin: &Path,
+    program: BorrowedFd<'_>,
+    target: Target<'_>,
+    attach_type: hook,
+    expected: Hook,
+) -> Result<(), (&'static str, io::Error)> {
+    match Link::pinned(pin) {
+        // A pin of another cgroup or of a device that is gone is not ours to update: its hook is elsewhere.
+        Ok(link) if link.hook().is_ok_and(|found| found == expected) => {
+            return link.update(program).map_err(|error| ("replacing", error));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(("opening the pin of", error)),
+        Ok(_) | Err(_) => {}
+    }
+    let link = Link::attach(program, target, attach_type).map_err(|error| ("attaching", error))?;
+    let fresh = fresh(pin);
+    // Left behind by a start that did not get to its end; without it there is nothing to remove.
+    let _ = fs::remove_file(&fresh);
+    link.pin(&fresh).map_err(|error| ("pinning", error))?;
+    // The rename drops the pin of a former link, and with it that link.
+    fs::rename(&fresh, pin).map_err(|error| ("pinning", error))
+}
+
+/// Where a link waits until it takes its predecessor's place. bpffs allows no dots in names.
+fn fresh(pin: &Path) -> PathBuf {
+    let mut name = pin.as_os_str().to_owned();
+    name.push(FRESH);
+    name.into()
+}
+
+/// Closes a pod door. A device that is gone took its programs along and leaves only the pins.
+pub(super) fn detach(pins: &Pins, index: u32) -> Result<(), OpenError> {
+    for (name, _) in POD_DOOR {
+        remove_link(&pins.device_link(name, index))?;
+    }
+    Ok(())
+}
+
+/// Removes the pins of devices that are gone, and those that never got to their places.
+pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
+    for path in children(&pins.links())? {
+        if path.to_string_lossy().ends_with(FRESH) {
+            remove_link(&path)?;
+            continue;
+        }
+        let Some(index) = device_of(&path) else { continue };
+        let hook = Link::pinned(&path).and_then(|link| link.hook());
+        if !hook.is_ok_and(|hook| matches!(hook, Hook::Device { index: found, .. } if found == index)) {
+            remove_link(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Closes every pod door but these; answers the devices whose doors were closed.
+pub(super) fn detach_others(pins: &Pins, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>, OpenError> {
+    let paths = children(&pins.links())?;
+    let gone: BTreeSet<u32> = paths
+        .iter()
+        .filter_map(|path| device_of(path))
+        .filter(|it| !keep.contains(it))
+        .collect();
+    for index in &gone {
+        detach(pins, *index)?;
+    }
+    Ok(gone)
+}
+
+/// The interface index in the name of a device link's pin.
+fn device_of(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_str()?;
+    POD_DOOR
+        .iter()
+        .find_map(|(program, _)| name.strip_prefix(program)?.strip_prefix('-')?.parse().ok())
+}

@@ -1,0 +1,164 @@
+//! The only module that talks to the kernel about BPF: load, adopt, attach, apply.
+//!
+//! * [`options`](Options): what to open and how large
+//! * `layout`: pinned maps are compared before they are adopted, and resized without losing flows
+//! * `programs`, `attach`: loading, and links that outlive the agent and are replaced in place
+//! * `tables`, `apply`: map contents as the plan knows them
+//! * `pins`: the pin directory, and the removal of everything
+//! * `sys`: system calls that aya lacks, the agent's only unsafe code
+//!
+//! Everything is pinned. Dropping [`Dataplane`] stops nothing: the programs go on with what the maps hold, and the next
+//! [`Dataplane::open`] takes over in place.
+
+mod apply;
+mod attach;
+mod error;
+mod layout;
+#[cfg(feature = "debug-log")]
+pub mod log;
+mod object;
+mod options;
+mod pins;
+mod programs;
+mod resize;
+#[expect(
+    unsafe_code,
+    reason = "aya 0.14 has no batches, no mmap and no update of cgroup links"
+)]
+mod sys;
+mod tables;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use aya::maps::MapError;
+use kproxy_common::{Counter, Door};
+
+pub use apply::Report;
+pub use error::{ApplyError, AttachError, OpenError};
+pub use layout::Layout;
+pub use object::OBJECT;
+pub use options::{Options, Sizes};
+pub use pins::RemovedReport;
+
+use crate::plan::{MapContents, Plan};
+use pins::Pins;
+use programs::Programs;
+use resize::Resize;
+use tables::Tables;
+
+/// The kernel's half of kproxy. One task owns it.
+pub struct Dataplane {
+    programs: Programs,
+    tables: Tables,
+    pins: Pins,
+}
+
+impl Dataplane {
+    /// Loads the kernel programs, takes over what is pinned, and opens the socket door. Pod doors keep the programs
+    /// of the former run until [`Dataplane::attach_pod`] replaces them; those of vanished devices are cleared away.
+    ///
+    /// Also answers what the maps hold, for [`Applied::adopt`](crate::plan::Applied::adopt).
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. A pinned map of another layout is never adopted.
+    pub fn open(options: &Options) -> Result<(Self, MapContents), OpenError> {
+        let Options {
+            pin_dir,
+            cgroup,
+            sizes,
+            settings,
+        } = options;
+        let pins = Pins::open(pin_dir)?;
+        let decisions = layout::decide(OBJECT, sizes, &pins)?;
+        let old = resize::prepare(&decisions, &pins)?;
+        let programs = Programs::load(OBJECT, sizes, settings, &decisions, &pins)?;
+        let resize = Resize::start(old, &pins)?;
+        let tables = Tables::open(&pins)?;
+        let contents = tables.contents()?;
+        attach::remove_stale(&pins)?;
+        attach::attach_cgroup(&programs, &pins, cgroup)?;
+        resize.finish()?;
+        Ok((
+            Self {
+                programs,
+                tables,
+                pins,
+            },
+            contents,
+        ))
+    }
+
+    /// Writes a plan into the maps, in its order, up to the first failure.
+    ///
+    /// # Errors
+    ///
+    /// Names the map, the key and the service of the step that failed. The maps are consistent then; to go on, see
+    /// [`Applied::heal`](crate::plan::Applied::heal).
+    pub fn apply(&mut self, plan: &Plan) -> Result<Report, ApplyError> {
+        apply::apply(&self.tables, plan)
+    }
+
+    /// Opens a pod door on the host end of a pod's interface, given by its index in this network namespace; `name` is
+    /// for messages. A door that is open already gets the present programs, in place.
+    ///
+    /// # Errors
+    ///
+    /// See [`AttachError`], especially [`AttachError::device_is_gone`].
+    pub fn attach_pod(&mut self, index: u32, name: &str) -> Result<(), AttachError> {
+        attach::attach_pod(&self.programs, &self.pins, index, name)
+    }
+
+    /// Closes a pod door. Nothing happens if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When a pin can not be removed.
+    pub fn detach(&mut self, index: u32) -> Result<(), OpenError> {
+        attach::detach(&self.pins, index)
+    }
+
+    /// Closes every pod door but those of these interface indexes, and answers which were closed: after a restart,
+    /// once all devices are known.
+    ///
+    /// # Errors
+    ///
+    /// When a pin can not be removed.
+    pub fn detach_others(&mut self, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>, OpenError> {
+        attach::detach_others(&self.pins, keep)
+    }
+
+    /// What the maps hold now.
+    ///
+    /// # Errors
+    ///
+    /// When a map can not be read.
+    pub fn contents(&self) -> Result<MapContents, OpenError> {
+        self.tables.contents()
+    }
+
+    /// Every outcome at every door since the maps were made.
+    ///
+    /// # Errors
+    ///
+    /// When the map can not be read.
+    pub fn counters(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
+        self.tables.counters()
+    }
+
+    /// Takes everything that kproxy pinned below the directory out of the kernel, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When an agent runs with this directory, or the kernel does not let go of something.
+    pub fn remove_all(pin_dir: &Path) -> Result<RemovedReport, OpenError> {
+        pins::remove_all(pin_dir)
+    }
+
+    /// The loaded object, for its debug log.
+    #[cfg(feature = "debug-log")]
+    pub fn object(&mut self) -> &mut aya::Ebpf {
+        self.programs.object()
+    }
+}

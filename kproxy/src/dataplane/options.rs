@@ -1,0 +1,111 @@
+//! What the data plane is told when it is opened.
+
+use std::path::PathBuf;
+
+use kproxy_common::{Settings, maps};
+
+use crate::plan::Capacity;
+
+/// How and where to open the data plane.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where maps and links are pinned; below a BPF file system.
+    pub pin_dir: PathBuf,
+    /// The cgroup v2 directory whose processes get the socket door.
+    pub cgroup: PathBuf,
+    /// How large the maps are.
+    pub sizes: Sizes,
+    /// Constants of the kernel programs.
+    pub settings: Settings,
+}
+
+/// Entries per map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Different service addresses.
+    pub addresses: u32,
+    /// Service addresses with their ports and protocols.
+    pub frontends: u32,
+    /// Places in backend sets. A changed set needs its place twice for a moment.
+    pub slots: u32,
+    /// Endpoints of service ports.
+    pub backends: u32,
+    /// Directions of translated connections whose peer has answered.
+    pub flows: u32,
+    /// Directions of translated connections whose peer has not answered yet.
+    pub flows_new: u32,
+    /// Peers of unconnected UDP sockets.
+    pub socket_flows: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            addresses: 65_536,
+            frontends: 65_536,
+            slots: 1_048_576,
+            backends: 262_144,
+            flows: 262_144,
+            flows_new: 65_536,
+            socket_flows: 65_536,
+        }
+    }
+}
+
+impl Sizes {
+    /// Defaults for a machine with this much memory in bytes: a flow takes about 200 bytes, and flows get one part in
+    /// 256 of the memory.
+    #[must_use]
+    pub fn for_memory(bytes: u64) -> Self {
+        let flows = (bytes / 256 / 200).next_power_of_two().clamp(65_536, 4_194_304);
+        let flows = u32::try_from(flows).unwrap_or(u32::MAX);
+        Self {
+            flows,
+            flows_new: flows / 4,
+            socket_flows: flows / 4,
+            ..Self::default()
+        }
+    }
+
+    /// What the plan may fill.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        let &Self {
+            addresses,
+            frontends,
+            slots,
+            backends,
+            flows: _,
+            flows_new: _,
+            socket_flows: _,
+        } = self;
+        Capacity {
+            addresses,
+            frontends,
+            slots,
+            backends,
+        }
+    }
+
+    /// Entries by name of the map; the object fixes those of the others.
+    pub(super) fn by_map(&self) -> [(&'static str, u32); 7] {
+        let &Self {
+            addresses,
+            frontends,
+            slots,
+            backends,
+            flows,
+            flows_new,
+            socket_flows,
+        } = self;
+        [
+            (maps::ADDRESSES, addresses),
+            (maps::FRONTENDS, frontends),
+            (maps::SLOTS, slots),
+            (maps::BACKENDS, backends),
+            (maps::FLOWS, flows),
+            (maps::FLOWS_NEW, flows_new),
+            (maps::SOCKET_FLOWS, socket_flows),
+        ]
+    }
+}

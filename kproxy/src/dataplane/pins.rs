@@ -1,0 +1,199 @@
+//! Where things are pinned, and the removal of all of them.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::maps::MapData;
+use kproxy_common::maps::LAYOUT_VERSION;
+
+use super::error::OpenError;
+use super::sys::link::Link;
+
+/// The pin directory: `<root>/v<layout>/maps/<MAP>` and `<root>/v<layout>/links/<program>[-<interface index>]`.
+#[derive(Debug)]
+pub(super) struct Pins {
+    root: PathBuf,
+    /// Held for as long as this agent owns the directory.
+    _lock: File,
+}
+
+impl Pins {
+    /// Makes the directories and locks them against a second agent.
+    pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
+        let version = version_of(root);
+        for path in [version.join("maps"), version.join("links")] {
+            fs::create_dir_all(&path).map_err(|source| OpenError::PinDirectory { path, source })?;
+        }
+        let path = root.to_owned();
+        let lock = match lock(root) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(OpenError::Busy { path }),
+            Err(source) => return Err(OpenError::PinDirectory { path, source }),
+        };
+        Ok(Self {
+            root: root.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn links(&self) -> PathBuf {
+        version_of(&self.root).join("links")
+    }
+
+    pub(super) fn map(&self, name: &str) -> PathBuf {
+        version_of(&self.root).join("maps").join(name)
+    }
+
+    /// Where a map of another size waits until it takes its predecessor's place.
+    pub(super) fn resized_map(&self, name: &str) -> PathBuf {
+        self.map(&format!("{name}-resized"))
+    }
+
+    pub(super) fn cgroup_link(&self, program: &str) -> PathBuf {
+        self.links().join(program)
+    }
+
+    pub(super) fn device_link(&self, program: &str, index: u32) -> PathBuf {
+        self.links().join(format!("{program}-{index}"))
+    }
+}
+
+fn version_of(root: &Path) -> PathBuf {
+    root.join(format!("v{LAYOUT_VERSION}"))
+}
+
+/// An exclusive lock on the directory itself: bpffs has no regular files.
+fn lock(root: &Path) -> io::Result<File> {
+    let directory = File::open(root)?;
+    match directory.try_lock() {
+        Ok(()) => Ok(directory),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// What [`remove_all`] took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemovedReport {
+    /// Programs taken off their hooks.
+    pub links: usize,
+    /// Maps unpinned; the kernel frees them when nobody uses them any more.
+    pub maps: usize,
+}
+
+/// Takes every program that kproxy pinned below the directory off its hook, unpins its maps and removes the
+/// directory. Things in it that kproxy did not make stay, and so does the directory then. Nothing there is fine.
+///
+/// # Errors
+///
+/// When an agent runs with this directory, or when the kernel does not let go of something.
+pub(super) fn remove_all(root: &Path) -> Result<RemovedReport, OpenError> {
+    let mut report = RemovedReport::default();
+    let _lock = match lock(root) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(report),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(OpenError::Busy {
+                path: root.to_owned(),
+            });
+        }
+        Err(source) => {
+            return Err(OpenError::Pin {
+                doing: "opening",
+                path: root.to_owned(),
+                source,
+            });
+        }
+    };
+    // Every layout version: an older kproxy may have left things as well.
+    for version in children(root)?.into_iter().filter(|path| is_version(path)) {
+        for path in children(&version.join("links"))? {
+            report.links += usize::from(remove_link(&path)?);
+        }
+        for path in children(&version.join("maps"))? {
+            if MapData::from_pin(&path).is_ok() {
+                remove_file(&path)?;
+                report.maps += 1;
+            }
+        }
+        for directory in [version.join("links"), version.join("maps"), version] {
+            remove_directory(&directory)?;
+        }
+    }
+    remove_directory(root)?;
+    Ok(report)
+}
+
+fn is_version(path: &Path) -> bool {
+    let number = path
+        .file_name()
+        .and_then(OsStr::to_str)
+        .and_then(|name| name.strip_prefix('v'));
+    number.is_some_and(|digits| digits.parse::<u32>().is_ok())
+}
+
+/// Detaches and unpins a link; false, and nothing done, if the file is something else.
+pub(super) fn remove_link(path: &Path) -> Result<bool, OpenError> {
+    let Ok(link) = Link::pinned(path) else {
+        return Ok(false);
+    };
+    // Unpinning alone detaches some time later, when the last holder is gone. A link whose device or cgroup is gone
+    // can not be detached any more, and need not be.
+    if let Err(error) = link.detach() {
+        tracing::debug!(path = %path.display(), %error, "a link had nothing to detach from");
+    }
+    remove_file(path)?;
+    Ok(true)
+}
+
+fn remove_file(path: &Path) -> Result<(), OpenError> {
+    fs::remove_file(path).map_err(|source| OpenError::Pin {
+        doing: "removing",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Removes a directory if nothing is left in it.
+fn remove_directory(path: &Path) -> Result<(), OpenError> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Ok(())
+        }
+        Err(source) => Err(OpenError::Pin {
+            doing: "removing",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// What is in a directory, sorted; nothing if there is no such directory.
+pub(super) fn children(directory: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let failed = |source| OpenError::Pin {
+        doing: "listing",
+        path: directory.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let paths: io::Result<Vec<_>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(failed)?;
+    paths.sort();
+    Ok(paths)
+}

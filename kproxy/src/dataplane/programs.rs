@@ -1,0 +1,102 @@
+//! Loading the object: maps created or adopted, programs verified.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::programs::{CgroupSockAddr, ProgramError, SchedClassifier};
+use aya::{Ebpf, EbpfLoader};
+use kproxy_common::Settings;
+
+use super::attach::{POD_DOOR, SOCKET_DOOR};
+use super::error::OpenError;
+use super::layout::Decision;
+use super::options::Sizes;
+use super::pins::Pins;
+
+/// The verified programs. Links are not in here: dropping this leaves everything attached.
+#[derive(Debug)]
+pub(super) struct Programs {
+    object: Ebpf,
+}
+
+impl Programs {
+    /// Loads the object with its maps at their pins, which must have been compared before.
+    pub(super) fn load(
+        object: &[u8],
+        sizes: &Sizes,
+        settings: &Settings,
+        decisions: &BTreeMap<&'static str, Decision>,
+        pins: &Pins,
+    ) -> Result<Self, OpenError> {
+        let mut loader = EbpfLoader::new();
+        loader.override_global("SETTINGS", bytemuck::bytes_of(settings), true);
+        for (name, entries) in sizes.by_map() {
+            loader.map_max_entries(name, entries);
+        }
+        for (&name, decision) in decisions {
+            let path = match decision {
+                Decision::AsIs => pins.map(name),
+                Decision::Resize => pins.resized_map(name),
+            };
+            loader.map_pin_path(name, Cow::Owned(path));
+        }
+        let mut programs = Self {
+            object: loader.load(object)?,
+        };
+        for (name, _) in SOCKET_DOOR {
+            let failed = |source| OpenError::Program {
+                program: name,
+                source,
+            };
+            let program = programs
+                .object
+                .program_mut(name)
+                .and_then(|it| <&mut CgroupSockAddr>::try_from(it).ok());
+            program
+                .ok_or(OpenError::Missing {
+                    program: name,
+                    kind: "cgroup_sock_addr",
+                })?
+                .load()
+                .map_err(failed)?;
+        }
+        for (name, _) in POD_DOOR {
+            let failed = |source| OpenError::Program {
+                program: name,
+                source,
+            };
+            let program = programs
+                .object
+                .program_mut(name)
+                .and_then(|it| <&mut SchedClassifier>::try_from(it).ok());
+            program
+                .ok_or(OpenError::Missing {
+                    program: name,
+                    kind: "classifier",
+                })?
+                .load()
+                .map_err(failed)?;
+        }
+        Ok(programs)
+    }
+
+    /// A loaded program's descriptor.
+    pub(super) fn descriptor(&self, name: &str) -> io::Result<BorrowedFd<'_>> {
+        let program = self
+            .object
+            .program(name)
+            .ok_or_else(|| io::Error::other("no such program"))?;
+        let descriptor = program
+            .fd()
+            .map_err(|error: ProgramError| io::Error::other(error))?;
+        Ok(descriptor.as_fd())
+    }
+
+    /// The object, for its debug log.
+    #[cfg(feature = "debug-log")]
+    pub(super) fn object(&mut self) -> &mut Ebpf {
+        &mut self.object
+    }
+}

@@ -1,0 +1,47 @@
+//! What aya has no call for, by `bpf(2)` and `mmap(2)`: the only unsafe code of the agent.
+//!
+//! * [`link`]: links by interface index and cgroup, replaced in place, pinned and found again
+//! * [`hash`]: hash maps by batches
+//! * [`array`]: arrays through shared memory
+//!
+//! Layouts and constants are those of `include/uapi/linux/bpf.h`. An attribute struct here ends after the last field that
+//! is used: the kernel takes the rest as zero.
+
+pub(super) mod array;
+pub(super) mod hash;
+pub(super) mod link;
+
+use std::ffi::c_long;
+use std::io;
+
+use aya_obj::generated::bpf_cmd;
+use bytemuck::NoUninit;
+
+/// One call of `bpf(2)`.
+///
+/// # Safety
+///
+/// `attributes` must be the command's part of `union bpf_attr`, and every pointer in it must be good for what the
+/// command does with it.
+unsafe fn bpf<A: NoUninit>(command: bpf_cmd, attributes: &mut A) -> io::Result<c_long> {
+    // SAFETY: the pointer and the size describe `attributes`, which this function has exclusively; the caller vouches
+    // for what is in it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as c_long,
+            std::ptr::from_mut(attributes),
+            size_of::<A>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// The address of memory that the kernel reads or writes during a call, as it stands in `union bpf_attr`.
+fn address<T>(memory: *const T) -> u64 {
+    memory.expose_provenance() as u64
+}

@@ -1,0 +1,313 @@
+//! One device's door, by what the kernel says about it.
+//!
+//! A *pod* door is the host end of a pod's interface: a veth or netkit device whose other end lives in another
+//! network namespace, or a tap that plugs a virtual machine into a bridge. An *uplink* door is every other device
+//! that has an address, except loopback and a bridge that only joins pods (their packets pass pod doors already).
+//!
+//! A node that is itself a container has an uplink that looks just like a pod's host end: a veth whose other end is
+//! elsewhere. What tells them apart is what the node does with the device. CNIs give a pod's host end no address, a
+//! link-local one, or a gateway address of full length (`10.1.2.1/32`); a node's uplink joins the node to a network,
+//! so it has an address with an on-link prefix, or the node's default route leaves by it. A veth that is an uplink
+//! and a bridge port at once can not be told from a pod; `--uplink-devices` names it.
+
+use std::net::IpAddr;
+
+use super::patterns::Rules;
+
+/// Where packets of a device enter kproxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Door {
+    /// The host end of a pod's interface.
+    Pod,
+    /// The way to other nodes and to clients outside.
+    Uplink,
+    /// None: loopback, bridge ports that are no pods, devices without an address.
+    None,
+}
+
+/// What kind of device it is, as far as that matters (`IFLA_INFO_KIND`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// One end of a virtual cable.
+    Veth,
+    /// The same, with programs instead of a queue. Minimum kernel version 6.7.
+    Netkit,
+    /// tun and tap.
+    Tun,
+    /// A Linux bridge.
+    Bridge,
+    /// NICs, bonds, VLANs, tunnels and all the rest.
+    #[default]
+    Other,
+}
+
+/// Where the other end of a virtual cable is (`IFLA_LINK`, `IFLA_LINK_NETNSID`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Peer {
+    /// No other end is known.
+    #[default]
+    Unknown,
+    /// In this network namespace, with this interface index.
+    Here(u32),
+    /// In another network namespace.
+    Elsewhere,
+}
+
+/// A network device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its index, unique in the network namespace for as long as it exists.
+    pub index: u32,
+    /// Its name, which can change.
+    pub name: String,
+    /// What kind of device it is.
+    pub kind: Kind,
+    /// Whether its ARP type is `ARPHRD_LOOPBACK`.
+    pub loopback: bool,
+    /// The bridge, bond or switch it is a port of.
+    pub master: Option<u32>,
+    /// Where its other end is.
+    pub peer: Peer,
+}
+
+/// An address of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Prefix {
+    /// The address.
+    pub address: IpAddr,
+    /// How many of its bits are the network's.
+    pub length: u8,
+    /// Whether it is of use beyond the link (scope universe or site).
+    pub global: bool,
+}
+
+impl Prefix {
+    fn joins_a_network(self) -> bool {
+        let full = if self.address.is_ipv4() { 32 } else { 128 };
+        self.global && self.length < full
+    }
+}
+
+/// Everything that decides about one device.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The device.
+    pub link: &'a Link,
+    /// Its addresses.
+    pub addresses: &'a [Prefix],
+    /// Whether the node's default route, of either family, leaves by it.
+    pub default_route: bool,
+    /// Whether one of its ports is a pod door.
+    pub joins_pods: bool,
+}
+
+/// The door that a device is.
+#[must_use]
+pub fn classify(rules: &Rules, facts: Facts<'_>) -> Door {
+    if facts.link.loopback {
+        return Door::None;
+    }
+    if rules.pods.matches(&facts.link.name) {
+        return Door::Pod;
+    }
+    if rules.uplinks.matches(&facts.link.name) {
+        return Door::Uplink;
+    }
+    if !rules.pods.is_given() && is_pod(facts) {
+        return Door::Pod;
+    }
+    if !rules.uplinks.is_given() && is_uplink(facts) {
+        return Door::Uplink;
+    }
+    Door::None
+}
+
+fn is_pod(
+    Facts {
+        link,
+        addresses,
+        default_route,
+        joins_pods: _,
+    }: Facts<'_>,
+) -> bool {
+    match link.kind {
+        Kind::Veth | Kind::Netkit => {
+            link.peer == Peer::Elsewhere
+                && !default_route
+                && !addresses.iter().any(|prefix| prefix.joins_a_network())
+        }
+        Kind::Tun => link.master.is_some(),
+        Kind::Bridge | Kind::Other => false,
+    }
+}
+
+fn is_uplink(
+    Facts {
+        link: _,
+        addresses,
+        default_route,
+        joins_pods,
+    }: Facts<'_>,
+) -> bool {
+    !addresses.is_empty() && (!joins_pods || default_route)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows are: what it is; name and properties of the device; its addresses; the door.
+    type Row = (&'static str, &'static str, &'static str, Door);
+
+    fn check(rules: &Rules, rows: &[Row]) {
+        for (what, device, addresses, door) in rows {
+            let words: Vec<_> = device.split_whitespace().collect();
+            let link = link(&words);
+            let addresses: Vec<_> = addresses.split_whitespace().map(prefix).collect();
+            let facts = Facts {
+                link: &link,
+                addresses: &addresses,
+                default_route: words.contains(&"default-route"),
+                joins_pods: words.contains(&"joins-pods"),
+            };
+            assert_eq!(classify(rules, facts), *door, "{what}");
+        }
+    }
+
+    fn link(words: &[&str]) -> Link {
+        let kind = match words[1] {
+            "veth" => Kind::Veth,
+            "netkit" => Kind::Netkit,
+            "tun" => Kind::Tun,
+            "bridge" => Kind::Bridge,
+            _ => Kind::Other,
+        };
+        let peer = if words.contains(&"elsewhere") {
+            Peer::Elsewhere
+        } else if words.contains(&"here") {
+            Peer::Here(8)
+        } else {
+            Peer::Unknown
+        };
+        let master = words.contains(&"port").then_some(3);
+        Link {
+            index: 7,
+            name: words[0].into(),
+            kind,
+            loopback: words[1] == "loopback",
+            master,
+            peer,
+        }
+    }
+
+    fn prefix(text: &str) -> Prefix {
+        let (address, length) = text.split_once('/').expect("a prefix length");
+        let global = !address.starts_with("fe80") && !address.starts_with("127.");
+        Prefix {
+            address: address.parse().expect("an address"),
+            length: length.parse().expect("a length"),
+            global,
+        }
+    }
+
+    #[test]
+    fn devices_speak_for_themselves() {
+        check(
+            &Rules::default(),
+            &[
+                ("loopback", "lo loopback", "127.0.0.1/8", Door::None),
+                ("routed pod", "cali1 veth elsewhere", "fe80::1/64", Door::Pod),
+                ("pod that is still down", "cali1 veth elsewhere", "", Door::Pod),
+                (
+                    "pod behind a gateway address",
+                    "veth1 veth elsewhere",
+                    "10.1.2.1/32 fd00::1/128",
+                    Door::Pod,
+                ),
+                ("bridged pod", "veth1 veth elsewhere port", "", Door::Pod),
+                ("netkit pod", "lxc1 netkit elsewhere", "fe80::1/64", Door::Pod),
+                ("virtual machine on a bridge", "tap0 tun port", "", Door::Pod),
+                ("VPN", "tun0 tun", "10.8.0.2/24", Door::Uplink),
+                ("tap that nobody uses", "tap0 tun", "", Door::None),
+                (
+                    "cable inside the node",
+                    "cilium_host veth here",
+                    "10.0.0.1/32",
+                    Door::Uplink,
+                ),
+                ("the same without address", "veth1 veth here port", "", Door::None),
+                (
+                    "uplink of a node in a container",
+                    "eth0 veth elsewhere",
+                    "172.18.0.2/16",
+                    Door::Uplink,
+                ),
+                (
+                    "the same with IPv6 only",
+                    "eth0 veth elsewhere",
+                    "fe80::2/64 fc00:f853::2/64",
+                    Door::Uplink,
+                ),
+                (
+                    "the same with a /32",
+                    "eth0 veth elsewhere default-route",
+                    "192.0.2.2/32",
+                    Door::Uplink,
+                ),
+                ("NIC", "eth0 nic", "192.0.2.2/24", Door::Uplink),
+                ("NIC in a bond", "eth0 nic port", "", Door::None),
+                (
+                    "tunnel of an overlay",
+                    "flannel.1 vxlan",
+                    "10.244.1.0/32",
+                    Door::Uplink,
+                ),
+                ("bridge without pods", "br0 bridge", "192.0.2.2/24", Door::Uplink),
+                (
+                    "bridge that joins pods",
+                    "cni0 bridge joins-pods",
+                    "10.244.1.1/24",
+                    Door::None,
+                ),
+                (
+                    "bridge of pods and the NIC",
+                    "br0 bridge joins-pods default-route",
+                    "192.0.2.2/24",
+                    Door::Uplink,
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_operator_has_the_last_word() {
+        check(
+            &Rules::parse(&["pod*".into()], &[]).expect("rules"),
+            &[
+                ("named", "pod1 nic", "10.0.0.1/24", Door::Pod),
+                ("a veth that is not named", "veth1 veth elsewhere", "", Door::None),
+                (
+                    "the node's own veth",
+                    "eth0 veth elsewhere",
+                    "10.0.0.1/24",
+                    Door::Uplink,
+                ),
+            ],
+        );
+        check(
+            &Rules::parse(&[], &["eth*".into()]).expect("rules"),
+            &[
+                ("named", "eth0 veth elsewhere port", "", Door::Uplink),
+                ("pods are still found", "veth1 veth elsewhere", "", Door::Pod),
+                ("a NIC that is not named", "ens3 nic", "10.0.0.1/24", Door::None),
+            ],
+        );
+        check(
+            &Rules::parse(&["*".into()], &["eth*".into()]).expect("rules"),
+            &[
+                ("never loopback", "lo loopback", "127.0.0.1/8", Door::None),
+                ("named by both", "eth0 nic", "10.0.0.1/24", Door::Pod),
+            ],
+        );
+    }
+}

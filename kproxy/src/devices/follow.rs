@@ -1,0 +1,109 @@
+//! Netlink (rtnetlink(7)): a listing of what exists, then every change, within microseconds of it.
+//!
+//! Events and listings use two sockets. Events are subscribed to before the listing is asked for, so nothing falls
+//! between the two; an event that the listing already contains is harmless, because every event states a device's
+//! whole condition and later ones follow.
+//!
+//! When its queue is full the kernel drops events and says so once (`ENOBUFS`), but goes on dropping until the queue
+//! was read to its end. So that socket is given up: a new one starts with an empty queue, then everything is listed.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "netlink has hundreds of messages and attributes, and more with every kernel; a handful matters here"
+)]
+
+use anyhow::{Context, Result, bail};
+use futures::StreamExt;
+use futures::channel::mpsc::UnboundedReceiver;
+use rtnetlink::MulticastGroup::{Ipv4Ifaddr, Ipv4Route, Ipv6Ifaddr, Ipv6Route, Link};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{AsyncSocket, SocketAddr};
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinSet;
+
+use super::Event;
+use super::listing::Lister;
+use super::message::{Message, parse, touches_default_route};
+use super::patterns::Rules;
+use super::table::{Change, Table};
+
+/// What the kernel may queue while we are busy, in bytes; it grants no more than `net.core.rmem_max`.
+const EVENT_QUEUE: usize = 4 << 20;
+
+type Events = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>;
+
+/// Follows this network namespace's devices until the receiver is dropped.
+///
+/// # Errors
+///
+/// When a netlink socket can not be opened or breaks, or a listing is refused.
+pub async fn follow(rules: Rules, sender: Sender<Event>) -> Result<()> {
+    let mut table = Table::new(rules);
+    loop {
+        // Dropping the set ends the sockets' tasks.
+        let mut tasks = JoinSet::new();
+        let events = subscribe(&mut tasks)?;
+        let lister = Lister::open(&mut tasks)?;
+        let changes = table.replace(lister.everything().await?);
+        if !send(&sender, changes).await || sender.send(Event::Listed).await.is_err() {
+            return Ok(());
+        }
+        match follow_events(&mut table, events, &lister, &sender).await? {
+            End::NobodyListens => return Ok(()),
+            End::EventsLost => {
+                tracing::info!("the kernel dropped events about network devices; listing all of them again");
+            }
+        }
+    }
+}
+
+/// Why events are followed no longer.
+enum End {
+    NobodyListens,
+    EventsLost,
+}
+
+async fn follow_events(
+    table: &mut Table,
+    mut events: Events,
+    lister: &Lister,
+    sender: &Sender<Event>,
+) -> Result<End> {
+    while let Some((message, _)) = events.next().await {
+        let message = match message.payload {
+            NetlinkPayload::InnerMessage(message) if touches_default_route(&message) => {
+                Some(Message::DefaultRoutes(lister.default_routes().await?))
+            }
+            NetlinkPayload::InnerMessage(message) => parse(&message),
+            NetlinkPayload::Overrun(_) => return Ok(End::EventsLost),
+            _ => None,
+        };
+        let changes = message.map(|message| table.apply(message)).unwrap_or_default();
+        if !send(sender, changes).await {
+            return Ok(End::NobodyListens);
+        }
+    }
+    bail!("the netlink socket that tells about network devices was closed")
+}
+
+fn subscribe(tasks: &mut JoinSet<()>) -> Result<Events> {
+    let groups = [Link, Ipv4Ifaddr, Ipv6Ifaddr, Ipv4Route, Ipv6Route];
+    let (mut connection, _, events) = rtnetlink::new_multicast_connection(&groups)
+        .context("subscribe to network device events by netlink")?;
+    if let Err(error) = connection.socket_mut().socket_mut().set_rx_buf_sz(EVENT_QUEUE) {
+        tracing::debug!(%error, "the queue for network device events keeps its default size");
+    }
+    tasks.spawn(connection);
+    Ok(events)
+}
+
+/// False when nobody listens any more.
+async fn send(sender: &Sender<Event>, changes: Vec<Change>) -> bool {
+    for change in changes {
+        if sender.send(Event::Changed(change)).await.is_err() {
+            return false;
+        }
+    }
+    true
+}

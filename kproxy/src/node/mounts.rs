@@ -1,0 +1,237 @@
+//! The two kernel file systems that kproxy works with: cgroup v2 and the BPF file system.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::mount::{MsFlags, mount};
+use nix::sys::statfs::{BPF_FS_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
+
+use crate::paths::DEFAULT_PIN_DIR;
+
+/// Where every distribution mounts the BPF file system.
+const BPF_MOUNT: &str = "/sys/fs/bpf";
+
+/// Why a file system can not be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MountError {
+    /// The machine has no cgroup v2.
+    #[error(
+        "no cgroup v2 file system is mounted, and without it no process of this node can reach a service: \
+         boot with systemd.unified_cgroup_hierarchy=1, or run `mount -t cgroup2 none DIR` and pass --cgroup DIR"
+    )]
+    NoCgroup,
+    /// `--cgroup` points elsewhere.
+    #[error("--cgroup {}: {problem}; name a directory of a cgroup v2 file system{}", path.display(), hint(found.as_deref()))]
+    NotACgroup {
+        /// As it was given.
+        path: PathBuf,
+        /// What it is instead.
+        problem: String,
+        /// Where cgroup v2 is mounted.
+        found: Option<PathBuf>,
+    },
+    /// Pins need a BPF file system.
+    #[error(
+        "--pin-dir {} is not in a BPF file system{reason}: run `mkdir -p {at} && mount -t bpf bpffs {at}` on the node, and let \
+         containers see it",
+        pin_dir.display(), at = mount_at.display()
+    )]
+    NoBpfFileSystem {
+        /// As it was given, or the default.
+        pin_dir: PathBuf,
+        /// Where to mount one.
+        mount_at: PathBuf,
+        /// Why kproxy did not mount it itself; empty when it would never do so.
+        reason: String,
+    },
+}
+
+/// The cgroup that the socket door is attached to: the one asked for, else the root of cgroup v2. On machines that
+/// also have cgroup v1 ("hybrid") that is a folder such as `/sys/fs/cgroup/unified`.
+///
+/// # Errors
+///
+/// [`MountError`] when it is no cgroup v2 directory; another error when /proc can not be read.
+pub fn cgroup(asked: Option<&Path>) -> Result<PathBuf> {
+    let found = cgroup_mount(&mountinfo()?);
+    let Some(path) = asked else {
+        return Ok(found.ok_or(MountError::NoCgroup)?);
+    };
+    let problem = match statfs(path) {
+        Ok(stat) if stat.filesystem_type() == CGROUP2_SUPER_MAGIC => return Ok(path.to_path_buf()),
+        Ok(_) => "it is not in a cgroup v2 file system".to_owned(),
+        Err(error) => error.desc().to_lowercase(),
+    };
+    Err(MountError::NotACgroup {
+        path: path.to_path_buf(),
+        problem,
+        found,
+    }
+    .into())
+}
+
+/// Makes sure that the pin directory will be in a BPF file system. Mounts one only at its usual place, for the default
+/// pin directory, when nothing is mounted there and the mount will outlive this process.
+///
+/// # Errors
+///
+/// [`MountError::NoBpfFileSystem`]; another error when /proc can not be read.
+pub fn bpf_file_system(pin_dir: &Path) -> Result<()> {
+    if nearest_type(pin_dir) == Some(BPF_FS_MAGIC) {
+        return Ok(());
+    }
+    let usual = pin_dir.starts_with(BPF_MOUNT);
+    let mount_at = if usual {
+        PathBuf::from(BPF_MOUNT)
+    } else {
+        pin_dir.to_path_buf()
+    };
+    let error = |reason: String| MountError::NoBpfFileSystem {
+        pin_dir: pin_dir.to_path_buf(),
+        mount_at,
+        reason,
+    };
+    if pin_dir != Path::new(DEFAULT_PIN_DIR) {
+        return Err(error(String::new()).into());
+    }
+    mount_usual(&mountinfo()?).map_err(|reason| error(format!(" ({reason})")))?;
+    tracing::info!("mounted a BPF file system at {BPF_MOUNT}");
+    Ok(())
+}
+
+/// Where cgroup v2 is mounted, if it is.
+#[must_use]
+pub fn cgroup_mount(mountinfo: &str) -> Option<PathBuf> {
+    mounts(mountinfo)
+        .find(|mount| mount.kind == "cgroup2")
+        .map(|mount| mount.point)
+}
+
+fn mount_usual(mountinfo: &str) -> Result<(), String> {
+    if mounts(mountinfo).any(|mount| mount.point == Path::new(BPF_MOUNT)) {
+        return Err("something else is mounted there".into());
+    }
+    // In a mount namespace of our own the pins would vanish together with it.
+    if fs::read_link("/proc/self/ns/mnt").ok() != fs::read_link("/proc/1/ns/mnt").ok() {
+        return Err("kproxy does not mount it itself outside the node's mount namespace".into());
+    }
+    mount(
+        Some("bpffs"),
+        BPF_MOUNT,
+        Some("bpf"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .map_err(|error| format!("mounting it failed: {}", error.desc()))
+}
+
+/// The file system of a path, or of its nearest parent that exists.
+fn nearest_type(path: &Path) -> Option<FsType> {
+    path.ancestors()
+        .find_map(|path| statfs(path).ok())
+        .map(|stat| stat.filesystem_type())
+}
+
+fn mountinfo() -> Result<String> {
+    fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")
+}
+
+fn hint(found: Option<&Path>) -> String {
+    found
+        .map(|path| format!(" (mounted at {})", path.display()))
+        .unwrap_or_default()
+}
+
+/// One line of /proc/self/mountinfo (`proc_pid_mountinfo(5)`).
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    point: PathBuf,
+    kind: String,
+}
+
+fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount> {
+    mountinfo.lines().filter_map(|line| {
+        let (mount, source) = line.split_once(" - ")?;
+        let point = PathBuf::from(unescape(mount.split(' ').nth(4)?));
+        Some(Mount {
+            point,
+            kind: source.split(' ').next()?.to_owned(),
+        })
+    })
+}
+
+/// Blanks and backslashes are written as a backslash and three octal digits.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        if let Some((byte, rest)) = part.split_at_checked(3).and_then(octal) {
+            plain.push(byte);
+            plain.push_str(rest);
+        } else {
+            plain.push('\\');
+            plain.push_str(part);
+        }
+    }
+    plain
+}
+
+fn octal<'a>((digits, rest): (&'a str, &'a str)) -> Option<(char, &'a str)> {
+    Some((u8::from_str_radix(digits, 8).ok()?.into(), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn cgroup_v2_is_found_wherever_it_is() {
+        let unified = "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let odd = "30 23 0:26 / /mnt/c\\040group rw - cgroup2 none rw\n";
+        let old = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n";
+        let rows = [
+            (HYBRID, Some("/sys/fs/cgroup/unified")),
+            (unified, Some("/sys/fs/cgroup")),
+            (odd, Some("/mnt/c group")),
+            (old, None),
+            ("", None),
+        ];
+        for (mountinfo, expected) in rows {
+            assert_eq!(
+                cgroup_mount(mountinfo).as_deref(),
+                expected.map(Path::new),
+                "{mountinfo}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cgroup_that_is_none_is_refused() {
+        let error = cgroup(Some(Path::new("/proc"))).expect_err("procfs is no cgroup");
+        assert!(
+            error
+                .to_string()
+                .starts_with("--cgroup /proc: it is not in a cgroup v2 file system; "),
+            "{error}"
+        );
+        let error = cgroup(Some(Path::new("/does/not/exist"))).expect_err("missing");
+        assert!(error.to_string().contains("no such file or directory"), "{error}");
+    }
+
+    #[test]
+    fn a_pin_directory_elsewhere_is_refused_with_the_command_that_helps() {
+        let error = bpf_file_system(Path::new("/tmp/kproxy-pins")).expect_err("no bpffs");
+        assert!(
+            error.to_string().contains("mount -t bpf bpffs /tmp/kproxy-pins"),
+            "{error}"
+        );
+        assert!(!Path::new("/tmp/kproxy-pins").exists());
+    }
+}

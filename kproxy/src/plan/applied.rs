@@ -1,0 +1,240 @@
+//! The mirror of what the maps hold, and how it follows what is wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use kproxy_common::{BackendIndex, FrontendKey, ServiceId, maps};
+
+use super::addresses::Addresses;
+use super::contents::{Capacity, MapContents};
+use super::draft::{Draft, Name};
+use super::frontends::Frontends;
+use super::quarantine::Quarantine;
+use super::service::{AppliedService, Full, Record, Records, Staged};
+use super::space::Space;
+use super::step::{Plan, ProblemKind};
+use super::wanted::{Endpoint, ServicePortName, WantedService};
+
+/// What the maps hold once every plan given out so far is applied.
+///
+/// The caller applies plans in the order in which it got them. If one fails midway, [`Applied::heal`] with what the
+/// maps hold then brings both together again.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    pub(super) capacity: Capacity,
+    pub(super) wanted: BTreeMap<Name, WantedService>,
+    pub(super) services: BTreeMap<Name, AppliedService>,
+    /// Adopted, and not claimed by a wanted service yet.
+    pub(super) unclaimed: BTreeMap<ServiceId, AppliedService>,
+    /// Adopted living records that are of no use to any service.
+    pub(super) orphans: Vec<(ServiceId, Endpoint, Record)>,
+    pub(super) frontends: Frontends,
+    pub(super) addresses: Addresses,
+    pub(super) slots: Space,
+    pub(super) records: Records,
+    pub(super) ids: Space,
+    pub(super) quarantine: Quarantine,
+    /// Not served as wanted.
+    pub(super) troubled: BTreeSet<Name>,
+    /// Something became free since the troubled were tried.
+    room: bool,
+}
+
+impl Applied {
+    /// Empty maps.
+    #[must_use]
+    pub fn new(capacity: Capacity) -> Self {
+        Self::adopt(capacity, MapContents::default())
+    }
+
+    pub(super) fn bare(capacity: Capacity, addresses: Addresses) -> Self {
+        Self {
+            capacity,
+            wanted: BTreeMap::new(),
+            services: BTreeMap::new(),
+            unclaimed: BTreeMap::new(),
+            orphans: Vec::new(),
+            frontends: Frontends::new(capacity.frontends),
+            addresses,
+            slots: Space::new(0..capacity.slots),
+            records: Records::new(capacity.backends),
+            ids: Space::new(1..u32::MAX),
+            quarantine: Quarantine::default(),
+            troubled: BTreeSet::new(),
+            room: false,
+        }
+    }
+
+    /// Full resync: everything that is wanted; whatever else the maps hold goes.
+    pub fn replace(&mut self, wanted: BTreeMap<ServicePortName, WantedService>) -> Plan {
+        let mut changes: BTreeMap<Name, Option<WantedService>> =
+            self.wanted.keys().map(|name| (Arc::clone(name), None)).collect();
+        changes.extend(
+            wanted
+                .into_iter()
+                .map(|(name, service)| (Arc::new(name), Some(service))),
+        );
+        self.follow(changes, true)
+    }
+
+    /// Only what changed; `None` removes a service port.
+    pub fn change(&mut self, changes: BTreeMap<ServicePortName, Option<WantedService>>) -> Plan {
+        self.follow(
+            changes
+                .into_iter()
+                .map(|(name, wanted)| (Arc::new(name), wanted))
+                .collect(),
+            false,
+        )
+    }
+
+    /// Makes slots, records and ids usable again whose grace period is over, and tries again what had no room.
+    ///
+    /// To be called every [`GRACE`](super::GRACE) or so while [`Applied::needs_release`].
+    pub fn release(&mut self, now: Instant) -> Plan {
+        for freed in self.quarantine.release(now) {
+            self.room = true;
+            freed
+                .services
+                .into_iter()
+                .for_each(|ServiceId(id)| self.ids.free_one(id));
+            freed
+                .backends
+                .into_iter()
+                .for_each(|BackendIndex(index)| self.records.free.free_one(index));
+            freed.runs.into_iter().for_each(|run| self.slots.free(run));
+        }
+        self.follow(BTreeMap::new(), false)
+    }
+
+    /// Whether [`Applied::release`] has anything to do, now or later.
+    #[must_use]
+    pub fn needs_release(&self) -> bool {
+        !self.quarantine.is_empty() || (self.room && !self.troubled.is_empty())
+    }
+
+    /// After a plan failed midway: starts over from what the maps hold, with the same services wanted.
+    ///
+    /// Not earlier than [`GRACE`](super::GRACE) after the failure, since nothing is in its grace period afterwards.
+    pub fn heal(&mut self, contents: MapContents) -> Plan {
+        let wanted = std::mem::take(&mut self.wanted);
+        *self = Self::adopt(self.capacity, contents);
+        self.follow(
+            wanted
+                .into_iter()
+                .map(|(name, service)| (name, Some(service)))
+                .collect(),
+            true,
+        )
+    }
+
+    fn follow(&mut self, changes: BTreeMap<Name, Option<WantedService>>, resync: bool) -> Plan {
+        let mut draft = Draft::default();
+        let dirty = self.take_note(changes);
+        let staged = self.stage(dirty, &mut draft);
+        // Every key is released before one is claimed, so that a frontend can move between services in one plan.
+        for (name, staged) in &staged {
+            self.release_keys(name, staged.is_some());
+        }
+        for (name, staged) in staged {
+            match staged {
+                Some(staged) => self.install(&name, staged, &mut draft),
+                None => self.uninstall(&name, &mut draft),
+            }
+        }
+        if resync {
+            self.drop_unclaimed(&mut draft);
+        }
+        self.room |= self.frontends.settle(&mut draft);
+        self.room |= self.addresses.settle(&mut draft);
+        draft.finish()
+    }
+
+    /// Remembers what is wanted; answers which services have to be looked at.
+    fn take_note(&mut self, changes: BTreeMap<Name, Option<WantedService>>) -> BTreeSet<Name> {
+        let mut dirty = BTreeSet::new();
+        if std::mem::take(&mut self.room) {
+            dirty.clone_from(&self.troubled);
+        }
+        for (name, wanted) in changes {
+            let Some(wanted) = wanted else {
+                if self.wanted.remove(&name).is_some() {
+                    dirty.insert(name);
+                }
+                continue;
+            };
+            if self.wanted.get(&name) != Some(&wanted) {
+                self.wanted.insert(Arc::clone(&name), wanted);
+                dirty.insert(name);
+            }
+        }
+        dirty
+    }
+
+    /// Allocates for every service before anything is touched, so that one without room stays as it is.
+    fn stage(&mut self, dirty: BTreeSet<Name>, draft: &mut Draft) -> Vec<(Name, Option<Staged>)> {
+        let mut all = Vec::new();
+        for name in dirty {
+            self.troubled.remove(&name);
+            let Some(wanted) = self.wanted.get(&name) else {
+                all.push((name, None));
+                continue;
+            };
+            if !self.services.contains_key(&name)
+                && let Some(found) = claim(&self.frontends, &mut self.unclaimed, wanted)
+            {
+                for key in &found.keys {
+                    self.frontends.inherit(*key, &name);
+                    self.addresses.inherit(key.address);
+                }
+                self.services.insert(Arc::clone(&name), found);
+            }
+            match Staged::allocate(
+                wanted,
+                self.services.get(&name),
+                &mut self.records,
+                &mut self.slots,
+            ) {
+                Ok(staged) => all.push((name, Some(staged))),
+                Err(full) => {
+                    draft.problem(&name, self.no_room(full));
+                    self.troubled.insert(name);
+                }
+            }
+        }
+        all
+    }
+
+    fn no_room(&self, full: Full) -> ProblemKind {
+        let (map, entries, option) = match full {
+            Full::Backends => (maps::BACKENDS, self.capacity.backends, "backends"),
+            Full::Slots => (maps::SLOTS, self.capacity.slots, "slots"),
+        };
+        ProblemKind::NoRoomForEndpoints { map, entries, option }
+    }
+
+    fn release_keys(&mut self, name: &Name, stays: bool) {
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        let wanted = self.wanted.get(name).filter(|_| stays);
+        let gone = |key: &FrontendKey| !wanted.is_some_and(|wanted| wanted.frontends.contains_key(key));
+        for key in service.keys.extract_if(.., |key| gone(key)) {
+            self.frontends.release(key);
+            self.addresses.release(key.address);
+        }
+    }
+}
+
+/// Service names are not in the kernel: an adopted service is known by a frontend that it shares with a wanted one.
+fn claim(
+    frontends: &Frontends,
+    unclaimed: &mut BTreeMap<ServiceId, AppliedService>,
+    wanted: &WantedService,
+) -> Option<AppliedService> {
+    wanted
+        .frontends
+        .keys()
+        .find_map(|key| unclaimed.remove(&frontends.written(*key)?.service))
+}

@@ -1,0 +1,143 @@
+//! The mirror of `FRONTENDS`: who owns each key and what the map says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kproxy_common::{Frontend, FrontendKey};
+
+use super::draft::{Draft, Name};
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// `None` for an entry that was adopted and not claimed yet, or that its owner gave up in the present plan.
+    owner: Option<Name>,
+    wanted: Option<Frontend>,
+    /// What the map says; `None` if it has no entry or one that can not be trusted.
+    written: Option<Frontend>,
+}
+
+/// Why a key can not be claimed.
+pub(super) enum Refusal {
+    Taken { owner: Name },
+    Full,
+}
+
+/// Frontends with their owners. Changes are collected and become steps by [`Frontends::settle`].
+#[derive(Clone, Debug)]
+pub(super) struct Frontends {
+    capacity: u32,
+    entries: BTreeMap<FrontendKey, Entry>,
+    touched: BTreeMap<FrontendKey, Option<Name>>,
+}
+
+impl Frontends {
+    pub(super) fn new(capacity: u32) -> Self {
+        Self {
+            capacity,
+            entries: BTreeMap::new(),
+            touched: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Takes over an entry found in the map; `None` for one that makes no sense.
+    pub(super) fn adopt(&mut self, key: FrontendKey, written: Option<Frontend>) {
+        self.entries.insert(
+            key,
+            Entry {
+                owner: None,
+                wanted: None,
+                written,
+            },
+        );
+    }
+
+    /// Has the next [`Frontends::settle`] remove every entry that nobody claimed since the adoption.
+    pub(super) fn drop_unclaimed(&mut self) {
+        let unclaimed = self.entries.iter().filter(|(_, entry)| entry.owner.is_none());
+        for (key, _) in unclaimed {
+            self.touched.entry(*key).or_insert(None);
+        }
+    }
+
+    /// What the map says about a key, if that can be trusted.
+    pub(super) fn written(&self, key: FrontendKey) -> Option<Frontend> {
+        self.entries.get(&key)?.written
+    }
+
+    /// Makes the key the owner's; what it shall say follows by [`Frontends::set`].
+    pub(super) fn claim(&mut self, key: FrontendKey, owner: &Name) -> Result<(), Refusal> {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            return match &entry.owner {
+                Some(other) if other != owner => Err(Refusal::Taken {
+                    owner: Arc::clone(other),
+                }),
+                Some(_) => Ok(()),
+                None => {
+                    entry.owner = Some(Arc::clone(owner));
+                    Ok(())
+                }
+            };
+        }
+        // Removals come last in a plan, so what was given up in the same plan still takes its place.
+        if self.entries.len() >= self.capacity as usize {
+            return Err(Refusal::Full);
+        }
+        self.entries.insert(
+            key,
+            Entry {
+                owner: Some(Arc::clone(owner)),
+                wanted: None,
+                written: None,
+            },
+        );
+        Ok(())
+    }
+
+    /// Makes an adopted key its old and new owner's, as it is.
+    pub(super) fn inherit(&mut self, key: FrontendKey, owner: &Name) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.owner = Some(Arc::clone(owner));
+        }
+    }
+
+    /// What a claimed key shall say.
+    pub(super) fn set(&mut self, key: FrontendKey, frontend: Frontend) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.wanted = Some(frontend);
+            self.touched.insert(key, entry.owner.clone());
+        }
+    }
+
+    /// The owner gives the key up; another service may claim it in the same plan.
+    pub(super) fn release(&mut self, key: FrontendKey) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.wanted = None;
+            self.touched.insert(key, entry.owner.take());
+        }
+    }
+
+    /// Writes the difference into the draft; true if entries were given back.
+    pub(super) fn settle(&mut self, draft: &mut Draft) -> bool {
+        let mut removed = false;
+        for (key, former_owner) in std::mem::take(&mut self.touched) {
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue;
+            };
+            if let (Some(owner), Some(wanted)) = (&entry.owner, entry.wanted) {
+                if entry.written != Some(wanted) {
+                    entry.written = Some(wanted);
+                    draft.frontends.insert(key, (wanted, Arc::clone(owner)));
+                }
+                continue;
+            }
+            draft.gone_frontends.insert(key, former_owner);
+            self.entries.remove(&key);
+            removed = true;
+        }
+        removed
+    }
+}

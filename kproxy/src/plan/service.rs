@@ -1,0 +1,217 @@
+//! One service port as the maps hold it, and what has to be allocated before it can change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kproxy_common::{Backend, BackendFlags, BackendIndex, FrontendKey, Generation, ServiceId, SlotRun};
+
+use super::space::Space;
+use super::wanted::{BackendSet, Endpoint, WantedService};
+
+/// A slot run and what it holds.
+pub(super) type Run = (SlotRun, Vec<BackendIndex>);
+
+/// One record of `BACKENDS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) index: BackendIndex,
+    pub(super) flags: BackendFlags,
+}
+
+/// What the maps hold for one service port.
+#[derive(Clone, Debug)]
+pub(super) struct AppliedService {
+    pub(super) id: ServiceId,
+    /// The keys it owns in `FRONTENDS`.
+    pub(super) keys: BTreeSet<FrontendKey>,
+    pub(super) endpoints: BTreeMap<Endpoint, Record>,
+    /// At most two once settled: equal runs are shared between inside and outside and between frontends.
+    pub(super) runs: Vec<Run>,
+}
+
+impl AppliedService {
+    pub(super) fn new(id: ServiceId) -> Self {
+        Self {
+            id,
+            keys: BTreeSet::new(),
+            endpoints: BTreeMap::new(),
+            runs: Vec::new(),
+        }
+    }
+}
+
+/// The records of `BACKENDS`: which are free, and the generation that each will have next.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    pub(super) free: Space,
+    generations: Vec<Generation>,
+}
+
+impl Records {
+    pub(super) fn new(capacity: u32) -> Self {
+        Self {
+            free: Space::new(1..capacity.max(1)),
+            generations: Vec::new(),
+        }
+    }
+
+    /// Takes over a generation found in the map.
+    pub(super) fn adopt(&mut self, index: BackendIndex, generation: Generation) {
+        let position = index.0 as usize;
+        if self.generations.len() <= position {
+            self.generations.resize(position + 1, Generation(0));
+        }
+        self.generations[position] = generation;
+    }
+
+    pub(super) fn generation(&self, index: BackendIndex) -> Generation {
+        self.generations
+            .get(index.0 as usize)
+            .copied()
+            .unwrap_or(Generation(0))
+    }
+
+    /// The content of a living record.
+    pub(super) fn living(&self, service: ServiceId, endpoint: Endpoint, record: Record) -> Backend {
+        let Endpoint { address, port } = endpoint;
+        let Record { index, flags } = record;
+        Backend {
+            address,
+            port,
+            flags,
+            generation: self.generation(index),
+            service,
+        }
+    }
+
+    /// The content of a record whose endpoint is gone: from here on it has the next generation.
+    pub(super) fn retire(&mut self, service: ServiceId, endpoint: Endpoint, record: Record) -> Backend {
+        self.adopt(
+            record.index,
+            Generation(self.generation(record.index).0.wrapping_add(1)),
+        );
+        let flags = record.flags.difference(BackendFlags::ALIVE);
+        self.living(service, endpoint, Record { flags, ..record })
+    }
+}
+
+/// Which map is too small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    Backends,
+    Slots,
+}
+
+/// Everything a service port needs for its next state, allocated, nothing of it written.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) endpoints: BTreeMap<Endpoint, Record>,
+    pub(super) runs: Vec<Run>,
+    cluster: SlotRun,
+    local: SlotRun,
+}
+
+impl Staged {
+    /// The run behind one of the two sets.
+    pub(super) fn run(&self, set: BackendSet) -> SlotRun {
+        match set {
+            BackendSet::Cluster => self.cluster,
+            BackendSet::Local => self.local,
+        }
+    }
+
+    /// Allocates what `wanted` needs beyond what `present` has; takes nothing if not all of it is to be had.
+    pub(super) fn allocate(
+        wanted: &WantedService,
+        present: Option<&AppliedService>,
+        records: &mut Records,
+        slots: &mut Space,
+    ) -> Result<Self, Full> {
+        let known = |endpoint: &Endpoint| present.and_then(|service| service.endpoints.get(endpoint));
+        let mut new = Vec::new();
+        let mut endpoints = BTreeMap::new();
+        for (endpoint, flags) in &wanted.endpoints {
+            let index = match known(endpoint) {
+                Some(record) => record.index,
+                None => match records.free.take_one() {
+                    Some(number) => {
+                        new.push(number);
+                        BackendIndex(number)
+                    }
+                    None => return Err(give_back(records, new, Full::Backends)),
+                },
+            };
+            endpoints.insert(
+                *endpoint,
+                Record {
+                    index,
+                    flags: *flags | BackendFlags::ALIVE,
+                },
+            );
+        }
+        let mut staged = Self {
+            endpoints,
+            runs: Vec::new(),
+            cluster: SlotRun::default(),
+            local: SlotRun::default(),
+        };
+        let sets: BTreeSet<BackendSet> = wanted
+            .frontends
+            .values()
+            .flat_map(|frontend| [frontend.inside, frontend.outside])
+            .collect();
+        let mut taken = Vec::new();
+        for set in sets {
+            let Some(run) = staged.find_run(wanted.set(set), present, slots, &mut taken) else {
+                for run in taken {
+                    slots.free(run);
+                }
+                return Err(give_back(records, new, Full::Slots));
+            };
+            match set {
+                BackendSet::Cluster => staged.cluster = run,
+                BackendSet::Local => staged.local = run,
+            }
+        }
+        Ok(staged)
+    }
+
+    /// A run with exactly these endpoints: one of this plan, else one that exists, else a new one.
+    fn find_run(
+        &mut self,
+        set: &[Endpoint],
+        present: Option<&AppliedService>,
+        slots: &mut Space,
+        taken: &mut Vec<SlotRun>,
+    ) -> Option<SlotRun> {
+        debug_assert!(set.iter().all(|endpoint| self.endpoints.contains_key(endpoint)));
+        // A set may only name endpoints; a slot that points nowhere would be worse than a missing one.
+        let content: Vec<BackendIndex> = set
+            .iter()
+            .filter_map(|endpoint| self.endpoints.get(endpoint))
+            .map(|record| record.index)
+            .collect();
+        if content.is_empty() {
+            return Some(SlotRun::default());
+        }
+        let existing = present.map_or(&[][..], |service| &service.runs);
+        if let Some((run, _)) = self.runs.iter().find(|(_, held)| *held == content) {
+            return Some(*run);
+        }
+        let run = if let Some((run, _)) = existing.iter().find(|(_, held)| *held == content) {
+            *run
+        } else {
+            let run = slots.take(u32::try_from(content.len()).ok()?)?;
+            taken.push(run);
+            run
+        };
+        self.runs.push((run, content));
+        Some(run)
+    }
+}
+
+fn give_back(records: &mut Records, numbers: Vec<u32>, full: Full) -> Full {
+    for number in numbers {
+        records.free.free_one(number);
+    }
+    full
+}

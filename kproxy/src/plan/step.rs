@@ -1,0 +1,173 @@
+//! The output: map writes in a safe order, and what could not be planned.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kproxy_common::{Address, AddressRole, Backend, BackendIndex, Frontend, FrontendKey};
+
+use super::wanted::{Endpoint, ServicePortName};
+
+/// One map write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Fill a record of `BACKENDS`, or change the flags of a living one.
+    WriteBackend {
+        /// Which record.
+        index: BackendIndex,
+        /// Its new content.
+        backend: Backend,
+    },
+    /// Fill a run of `SLOTS` that no frontend points at yet.
+    WriteSlots {
+        /// Index of the first slot.
+        base: u32,
+        /// The slots from there on.
+        slots: Vec<BackendIndex>,
+    },
+    /// Open the address gate.
+    PutAddress {
+        /// The key of `ADDRESSES`.
+        address: Address,
+        /// What the address is now.
+        role: AddressRole,
+    },
+    /// Create a frontend or swap it to other backends.
+    PutFrontend {
+        /// The key of `FRONTENDS`.
+        key: FrontendKey,
+        /// Its new value.
+        frontend: Frontend,
+    },
+    /// Remove an entry of `FRONTENDS`.
+    RemoveFrontend {
+        /// Its key.
+        key: FrontendKey,
+    },
+    /// Remove an entry of `ADDRESSES`.
+    RemoveAddress {
+        /// Its key.
+        address: Address,
+    },
+    /// Mark a record of `BACKENDS` as gone: stale UDP flows leave it at once.
+    RetireBackend {
+        /// Which record.
+        index: BackendIndex,
+        /// Its last content: not alive, with the next generation.
+        backend: Backend,
+    },
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteBackend { index, backend } => {
+                write!(f, "write BACKENDS[{}] = {}", index.0, at(backend))
+            }
+            Self::WriteSlots { base, slots } => write!(f, "write {} slots at SLOTS[{base}]", slots.len()),
+            Self::PutAddress { address, .. } => write!(f, "put ADDRESSES[{address}]"),
+            Self::PutFrontend { key, .. } => write!(f, "put FRONTENDS[{}]", Listener(*key)),
+            Self::RemoveFrontend { key } => write!(f, "remove FRONTENDS[{}]", Listener(*key)),
+            Self::RemoveAddress { address } => write!(f, "remove ADDRESSES[{address}]"),
+            Self::RetireBackend { index, backend } => {
+                write!(f, "retire BACKENDS[{}] = {}", index.0, at(backend))
+            }
+        }
+    }
+}
+
+fn at(backend: &Backend) -> Endpoint {
+    Endpoint {
+        address: backend.address,
+        port: backend.port,
+    }
+}
+
+/// A frontend's key as people write it: `10.96.0.10:53 UDP`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener(pub FrontendKey);
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(FrontendKey {
+            address,
+            port,
+            protocol,
+        }) = *self;
+        write!(f, "{} {protocol}", Endpoint { address, port })
+    }
+}
+
+/// An action and the service port it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What to write.
+    pub action: Action,
+    /// For whom; `None` for an address (it may stand for several services) and for left-overs of an earlier run.
+    pub service: Option<Arc<ServicePortName>>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { action, service } = self;
+        match service {
+            Some(service) => write!(f, "{action} for {service}"),
+            None => write!(f, "{action}"),
+        }
+    }
+}
+
+/// Map writes in an order in which every prefix is safe, and the services that could not be served as wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// To be done in this order. Stopping anywhere is safe; the next start adopts what is there and heals.
+    pub steps: Vec<Step>,
+    /// Sorted by service.
+    pub problems: Vec<Problem>,
+}
+
+/// Why a service port is not served as wanted. It is tried again when room returns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("{service}: {kind}")]
+pub struct Problem {
+    /// Which service port.
+    pub service: Arc<ServicePortName>,
+    /// What is wrong.
+    pub kind: ProblemKind,
+}
+
+/// What stands in the way of a service port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum ProblemKind {
+    /// A map is too small for all endpoints of the service, so it keeps those it had.
+    #[error(
+        "no room for its endpoints in map {map} ({entries} entries); it keeps its former ones; raise --{option}"
+    )]
+    NoRoomForEndpoints {
+        /// The map.
+        map: &'static str,
+        /// Its size.
+        entries: u32,
+        /// The option of `kproxy run` that sets it.
+        option: &'static str,
+    },
+    /// A map is too small for one of the service's frontends.
+    #[error("no room for {listener} in map {map} ({entries} entries); it is not served; raise --{option}")]
+    NoRoomForFrontend {
+        /// The frontend as [`Listener`] writes it.
+        listener: String,
+        /// The map.
+        map: &'static str,
+        /// Its size.
+        entries: u32,
+        /// The option of `kproxy run` that sets it.
+        option: &'static str,
+    },
+    /// Another service port has one of the service's frontends.
+    #[error("{listener} already belongs to {owner}; remove it from one of the two")]
+    Taken {
+        /// The frontend as [`Listener`] writes it.
+        listener: String,
+        /// Who is served there.
+        owner: Arc<ServicePortName>,
+    },
+}

@@ -1,0 +1,90 @@
+//! The plan against a model of the maps.
+
+mod cases;
+mod model;
+mod random;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol};
+
+use super::wanted::{BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
+use super::{Capacity, Plan};
+
+const ROOMY: Capacity = Capacity {
+    addresses: 64,
+    frontends: 64,
+    slots: 256,
+    backends: 256,
+};
+
+fn name(name: &str) -> ServicePortName {
+    ServicePortName {
+        namespace: "test".into(),
+        name: name.into(),
+        port: String::new(),
+        protocol: Protocol::TCP,
+        family: Family::V4,
+    }
+}
+
+fn key(address: u8, port: u16) -> FrontendKey {
+    FrontendKey {
+        address: Address::from(Ipv4Addr::new(10, 96, 0, address)),
+        port: Port::new(port),
+        protocol: Protocol::TCP,
+    }
+}
+
+fn endpoint(number: u8) -> Endpoint {
+    Endpoint {
+        address: Address::from(Ipv4Addr::new(10, 1, 0, number)),
+        port: Port::new(8080),
+    }
+}
+
+/// A `ClusterIP` with these endpoints; odd ones are on this node.
+fn service(address: u8, endpoints: &[u8]) -> WantedService {
+    let frontend = WantedFrontend {
+        flags: FrontendFlags::CLUSTER_IP,
+        affinity_seconds: 0,
+        inside: BackendSet::Cluster,
+        outside: BackendSet::Cluster,
+    };
+    let sorted: BTreeSet<u8> = endpoints.iter().copied().collect();
+    let local = |number: &u8| number % 2 == 1;
+    WantedService {
+        frontends: [(key(address, 80), frontend)].into(),
+        endpoints: sorted
+            .iter()
+            .map(|n| {
+                (
+                    endpoint(*n),
+                    if local(n) {
+                        BackendFlags::LOCAL
+                    } else {
+                        BackendFlags::empty()
+                    },
+                )
+            })
+            .collect(),
+        cluster: sorted.iter().copied().map(endpoint).collect(),
+        local: sorted.iter().copied().filter(local).map(endpoint).collect(),
+    }
+}
+
+fn wanted<const N: usize>(services: [(&str, WantedService); N]) -> BTreeMap<ServicePortName, WantedService> {
+    services
+        .into_iter()
+        .map(|(text, service)| (name(text), service))
+        .collect()
+}
+
+fn one(text: &str, service: Option<WantedService>) -> BTreeMap<ServicePortName, Option<WantedService>> {
+    [(name(text), service)].into()
+}
+
+fn texts(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|step| step.action.to_string()).collect()
+}

@@ -1,0 +1,168 @@
+//! How large kproxy's tables are: asked for, or scaled with the machine's memory.
+
+use clap::Args;
+
+use crate::dataplane::Sizes;
+
+/// A size that is not asked for, in entries.
+struct Scale {
+    per_gibibyte: u64,
+    least: u32,
+    most: u32,
+}
+
+/// About 170 bytes an entry, two entries a connection: 0.3 % of the memory.
+const FLOWS: Scale = Scale {
+    per_gibibyte: 16_384,
+    least: 131_072,
+    most: 4_194_304,
+};
+const NEW_FLOWS: Scale = Scale {
+    per_gibibyte: 4_096,
+    least: 65_536,
+    most: 1_048_576,
+};
+const FRONTENDS: Scale = Scale {
+    per_gibibyte: 4_096,
+    least: 16_384,
+    most: 262_144,
+};
+const BACKENDS: Scale = Scale {
+    per_gibibyte: 8_192,
+    least: 65_536,
+    most: 1_048_576,
+};
+/// Four bytes an entry. A service needs its run twice while it changes, and room for longer runs must not be scattered.
+const SLOTS: Scale = Scale {
+    per_gibibyte: 65_536,
+    least: 524_288,
+    most: 8_388_608,
+};
+
+/// What a machine is taken to have when it does not say.
+const UNKNOWN_MEMORY: u64 = 1 << 30;
+
+/// The options. Every size counts entries; all tables together take about 1 % of the memory by default.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Sizes, in entries")]
+pub struct SizeArgs {
+    /// Connections that are tracked, two entries each (170 bytes an entry) [default: 16384 per GiB of memory, 131072 to
+    /// 4194304].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
+    pub flows: Option<u32>,
+
+    /// Connections whose peer has not answered yet, two entries each [default: 4096 per GiB of memory, 65536 to
+    /// 1048576].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
+    pub new_flows: Option<u32>,
+
+    /// Service addresses with their ports [default: 4096 per GiB of memory, 16384 to 262144].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=4_194_304))]
+    pub frontends: Option<u32>,
+
+    /// Endpoints, counted once for each service port [default: 8192 per GiB of memory, 65536 to 1048576].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub backends: Option<u32>,
+
+    /// Places for endpoints in the order of their service (4 bytes each), at least as many as backends; a change needs
+    /// its service's places twice [default: 65536 per GiB of memory, 524288 to 8388608].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=268_435_456))]
+    pub slots: Option<u32>,
+}
+
+/// Sizes that do not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--slots {slots} is less than --backends {backends}: every endpoint needs a slot, and two while it changes"
+)]
+pub struct SizeError {
+    slots: u32,
+    backends: u32,
+}
+
+impl SizeArgs {
+    /// What was asked for, and for the rest what fits a machine with so many bytes of memory.
+    ///
+    /// # Errors
+    ///
+    /// When there are fewer slots than backends.
+    pub fn resolve(&self, memory: Option<u64>) -> Result<Sizes, SizeError> {
+        let Self {
+            flows,
+            new_flows,
+            frontends,
+            backends,
+            slots,
+        } = self;
+        let memory = memory.unwrap_or(UNKNOWN_MEMORY);
+        let backends = backends.unwrap_or_else(|| BACKENDS.entries(memory));
+        let new_flows = new_flows.unwrap_or_else(|| NEW_FLOWS.entries(memory));
+        let frontends = frontends.unwrap_or_else(|| FRONTENDS.entries(memory));
+        let sizes = Sizes {
+            // No service needs more addresses than frontends.
+            addresses: frontends,
+            frontends,
+            flows_new: new_flows,
+            socket_flows: new_flows,
+            flows: flows.unwrap_or_else(|| FLOWS.entries(memory)),
+            backends,
+            slots: slots.unwrap_or_else(|| SLOTS.entries(memory).max(backends.saturating_mul(2))),
+        };
+        if sizes.slots < backends {
+            return Err(SizeError {
+                slots: sizes.slots,
+                backends,
+            });
+        }
+        Ok(sizes)
+    }
+}
+
+impl Scale {
+    fn entries(&self, memory: u64) -> u32 {
+        let entries = (memory >> 20).saturating_mul(self.per_gibibyte) >> 10;
+        u32::try_from(entries)
+            .unwrap_or(u32::MAX)
+            .clamp(self.least, self.most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_grow_with_memory_within_bounds() {
+        let flows = |gibibytes: u64| {
+            let sizes = SizeArgs::default().resolve(Some(gibibytes << 30));
+            sizes.expect("defaults fit together").flows
+        };
+        assert_eq!(flows(1), 131_072);
+        assert_eq!(flows(64), 1_048_576);
+        assert_eq!(flows(4_096), 4_194_304);
+        assert_eq!(
+            SizeArgs::default().resolve(None).expect("defaults").flows,
+            131_072
+        );
+    }
+
+    #[test]
+    fn what_is_asked_for_is_used() {
+        let asked = SizeArgs {
+            backends: Some(16_777_216),
+            ..SizeArgs::default()
+        };
+        assert_eq!(asked.resolve(None).expect("slots follow").slots, 33_554_432);
+        let asked = SizeArgs {
+            backends: Some(100),
+            slots: Some(50),
+            ..SizeArgs::default()
+        };
+        let error = asked.resolve(None).expect_err("too few slots");
+        assert!(
+            error
+                .to_string()
+                .starts_with("--slots 50 is less than --backends 100")
+        );
+    }
+}
