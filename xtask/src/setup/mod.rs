@@ -4,10 +4,10 @@
 //! other command does it first; getting needs root and apt, and otherwise becomes instructions.
 
 mod apt;
-mod bpffs;
 mod components;
 mod kubectl;
 mod linker;
+mod mounts;
 mod rust;
 mod tools;
 mod version;
@@ -91,7 +91,8 @@ fn requirements(purpose: Purpose) -> Vec<Box<dyn Requirement>> {
     if purpose == Purpose::Run {
         requirements.push(Box::new(tools::Tools));
         requirements.push(Box::new(kubectl::Kubectl));
-        requirements.push(Box::new(bpffs::BpfFileSystem));
+        requirements.push(Box::new(mounts::BpfFileSystem));
+        requirements.push(Box::new(mounts::Cgroups));
     }
     requirements
 }
