@@ -53,14 +53,10 @@ pub(super) fn frontends(
 }
 
 fn cluster_ip_key(address: Address, port: &ServicePort) -> FrontendKey {
-    FrontendKey {
-        address,
-        port: port.port,
-        protocol: port.protocol,
-    }
+    FrontendKey::new(address, port.port, port.protocol)
 }
 
-/// The internal policy holds for everybody who asks a ClusterIP, wherever he is (semantics 3.12, 3.13).
+/// The internal policy holds for everybody who asks a ClusterIP, wherever they are (semantics 3.12, 3.13).
 fn cluster_ip(service: &Service, selected: &Selected) -> WantedFrontend {
     let set = set_of(service.internal_policy);
     frontend(

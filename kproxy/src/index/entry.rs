@@ -137,6 +137,7 @@ fn conflict(name: &ObjectName, key: FrontendKey, holder: &ObjectName) -> Problem
         address,
         port,
         protocol,
+        padding: _,
     } = key;
     let frontend = format!("{address} port {port}/{protocol}");
     Problem::new(
@@ -145,7 +146,7 @@ fn conflict(name: &ObjectName, key: FrontendKey, holder: &ObjectName) -> Problem
         "spec.clusterIP",
         Reason::Claimed {
             frontend,
-            holder: holder.clone(),
+            holder: Box::new(holder.clone()),
         },
     )
 }
