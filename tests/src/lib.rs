@@ -1,1 +1,11 @@
-//! Tests.
+//! What tests, the demo and the benchmarks are built from.
+//!
+//! * [`apiserver`]: a Kubernetes API server with the kinds that kproxy follows
+//! * [`cluster`]: nodes, pods and clients as network namespaces
+//! * [`echo`]: a server that says what it saw, and the client for it
+//! * [`workload`]: Services and EndpointSlices as the controllers of a cluster write them
+
+pub mod apiserver;
+pub mod cluster;
+pub mod echo;
+pub mod workload;

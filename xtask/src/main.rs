@@ -1,2 +1,50 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask`: everything one does with this repository, each thing by one command.
+//!
+//! Here is what is called from the command line; the build of the kernel object, which kproxy's build script needs as
+//! well, is in the library.
+
+mod build;
+mod cli;
+mod demo;
+mod machine;
+mod output;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::setup::Purpose;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Setup => setup::run(),
+        Command::Build { release } => {
+            setup::ensure(Purpose::Build)?;
+            build::build(release)
+        }
+        Command::Test { filter } => Ok(test::run(filter.as_deref())),
+        Command::Demo { arguments } => {
+            setup::ensure(Purpose::Run)?;
+            demo::demo(&arguments)
+        }
+        Command::Bench { what, arguments } => {
+            setup::ensure(Purpose::Run)?;
+            demo::bench(what, &arguments)
+        }
+    }
+}

@@ -53,11 +53,7 @@ pub(super) fn frontends(
 }
 
 fn cluster_ip_key(address: Address, port: &ServicePort) -> FrontendKey {
-    FrontendKey {
-        address,
-        port: port.port,
-        protocol: port.protocol,
-    }
+    FrontendKey::new(address, port.port, port.protocol)
 }
 
 /// The internal policy holds for everybody who asks a ClusterIP, wherever he is (semantics 3.12, 3.13).

@@ -137,6 +137,7 @@ fn conflict(name: &ObjectName, key: FrontendKey, holder: &ObjectName) -> Problem
         address,
         port,
         protocol,
+        padding: _,
     } = key;
     let frontend = format!("{address} port {port}/{protocol}");
     Problem::new(

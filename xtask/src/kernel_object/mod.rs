@@ -16,7 +16,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 pub use request::Request;
-pub use toolchain::{BPF_LINKER_VERSION, Compiler, LLVM_VERSION, Toolchain};
+pub use toolchain::{BPF_LINKER_VERSION, Compiler, LLVM_VERSION, Toolchain, linker};
 
 /// The target that the kernel object is built for.
 pub const TARGET: &str = "bpfel-unknown-none";

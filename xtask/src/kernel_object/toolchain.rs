@@ -138,7 +138,8 @@ fn debian_has_core() -> bool {
 }
 
 /// The path of bpf-linker: on the search path, or where `cargo install` puts it.
-fn linker() -> Option<PathBuf> {
+#[must_use]
+pub fn linker() -> Option<PathBuf> {
     let search_path = env::var_os("PATH").unwrap_or_default();
     let cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)

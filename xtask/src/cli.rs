@@ -1,0 +1,52 @@
+//! The command line.
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Everything one does with this repository, each thing by one command.
+///
+/// Every command first looks whether the machine has what it needs, and sets it up when it does not.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Install what building, testing and the demo need and this machine lacks (as root, on Debian and Ubuntu).
+    Setup,
+    /// Build the kernel object and the agent that embeds it.
+    Build {
+        /// Build the agent with optimisations; the kernel object always is.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Check format, lints and documentation, run every test, and look for leftovers (needs root).
+    Test {
+        /// Run only the tests whose name contains this, without format, lints and documentation.
+        filter: Option<String>,
+    },
+    /// Show kproxy at work on a two-node cluster of network namespaces (needs root).
+    Demo {
+        /// Given to the demo as they are; `--keep` leaves the cluster running, `--help` lists the rest.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure, with optimised builds (needs root).
+    Bench {
+        /// What to measure.
+        what: Benchmark,
+        /// Given to the benchmark as they are.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Benchmark {
+    /// The cost of a packet in the kernel.
+    Datapath,
+    /// The time from a change in the cluster to the maps.
+    Control,
+}
