@@ -23,6 +23,15 @@ impl Pins {
     /// Makes the directories and locks them against a second agent.
     pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
         let version = version_of(root);
+        if let Some(path) = children(root)?
+            .into_iter()
+            .find(|path| is_version(path) && *path != version)
+        {
+            return Err(OpenError::OtherVersion {
+                path,
+                pin_dir: root.to_owned(),
+            });
+        }
         for path in [version.join("maps"), version.join("links")] {
             fs::create_dir_all(&path).map_err(|source| OpenError::PinDirectory { path, source })?;
         }

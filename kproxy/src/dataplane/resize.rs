@@ -94,7 +94,8 @@ fn open(name: &str, old: MapData, new: MapData) -> io::Result<Box<dyn Move>> {
 struct Entries<K, V> {
     old: hash::Hash<K, V>,
     new: hash::Hash<K, V>,
-    copied: HashSet<K>,
+    /// `None` before the first copy.
+    copied: Option<HashSet<K>>,
 }
 
 impl<K: Pod + Eq + Hash, V: Pod> Entries<K, V> {
@@ -102,20 +103,24 @@ impl<K: Pod + Eq + Hash, V: Pod> Entries<K, V> {
         Ok(Box::new(Self {
             old: hash::Hash::new(old)?,
             new: hash::Hash::new(new)?,
-            copied: HashSet::new(),
+            copied: None,
         }))
     }
 }
 
 impl<K: Pod + Eq + Hash, V: Pod> Move for Entries<K, V> {
-    /// Only what was not copied before and is not known to the new map.
+    /// The first time into an empty map; then only what is new, and only where the new programs wrote nothing yet.
     fn copy(&mut self) -> io::Result<()> {
         let mut entries = self.old.entries()?;
-        entries.retain(|(key, _)| self.copied.insert(*key));
-        let (keys, values): (Vec<K>, Vec<V>) = entries.into_iter().unzip();
-        self.new
-            .put_missing(&keys, &values)
-            .map_err(|stopped| stopped.error)
+        let Some(copied) = &self.copied else {
+            self.copied = Some(entries.iter().map(|(key, _)| *key).collect());
+            let (keys, values): (Vec<K>, Vec<V>) = entries.into_iter().unzip();
+            return self.new.put(&keys, &values).map_err(|stopped| stopped.error);
+        };
+        entries.retain(|(key, _)| !copied.contains(key));
+        entries
+            .iter()
+            .try_for_each(|(key, value)| self.new.put_missing(key, value))
     }
 }
 

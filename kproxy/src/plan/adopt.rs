@@ -40,6 +40,7 @@ impl Applied {
                 flags,
                 generation,
                 service,
+                padding: _,
             } = backend;
             let index = BackendIndex(number);
             self.records.adopt(index, generation);
@@ -72,6 +73,7 @@ impl Applied {
             affinity_seconds: _,
             inside,
             outside,
+            padding: _,
         } = frontend;
         let trusted = self.unclaimed_service(service).is_some()
             && self.adopt_run(inside, service, slots, backends)

@@ -57,6 +57,7 @@ impl Applied {
                     affinity_seconds,
                     inside,
                     outside,
+                    padding: 0,
                 },
             );
         }

@@ -80,6 +80,7 @@ impl Records {
             flags,
             generation: self.generation(index),
             service,
+            padding: 0,
         }
     }
 

@@ -92,6 +92,7 @@ impl fmt::Display for Listener {
             address,
             port,
             protocol,
+            padding: _,
         }) = *self;
         write!(f, "{} {protocol}", Endpoint { address, port })
     }

@@ -54,32 +54,12 @@ impl<K: Pod, V: Pod> Hash<K, V> {
 
     /// Writes entries in this order.
     pub(in super::super) fn put(&self, keys: &[K], values: &[V]) -> Result<(), Stopped> {
-        self.update(keys, values, 0)
-    }
-
-    /// Writes those entries whose keys are not there.
-    pub(in super::super) fn put_missing(&self, keys: &[K], values: &[V]) -> Result<(), Stopped> {
-        let mut from = 0;
-        while let Err(Stopped { done, error }) = self.update(&keys[from..], &values[from..], NO_EXIST) {
-            if error.raw_os_error() != Some(libc::EEXIST) {
-                return Err(Stopped {
-                    done: from + done,
-                    error,
-                });
-            }
-            from += done + 1;
-        }
-        Ok(())
-    }
-
-    fn update(&self, keys: &[K], values: &[V], flags: u64) -> Result<(), Stopped> {
         assert_eq!(keys.len(), values.len(), "as many values as keys");
         let mut done = 0;
         for (keys, values) in keys.chunks(BATCH).zip(values.chunks(BATCH)) {
             let mut batch = self.batch(keys.len());
             batch.keys = address(keys.as_ptr());
             batch.values = address(values.as_ptr());
-            batch.element_flags = flags;
             // SAFETY: `Batch` is the `batch` part of the union. `keys` and `values` hold `count` keys and values of the
             // map's sizes (compared in `new`, lengths above), live until after the call and are only read.
             let result = unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut batch) };
@@ -92,6 +72,24 @@ impl<K: Pod, V: Pod> Hash<K, V> {
         Ok(())
     }
 
+    /// Writes an entry unless the key is there already.
+    pub(in super::super) fn put_missing(&self, key: &K, value: &V) -> io::Result<()> {
+        // Batches take no such flag (`generic_map_update_batch`).
+        let mut element = Element {
+            map: self.map.fd().as_fd().as_raw_fd().cast_unsigned(),
+            padding: 0,
+            key: address(std::ptr::from_ref(key)),
+            value: address(std::ptr::from_ref(value)),
+            flags: NO_EXIST,
+        };
+        // SAFETY: `Element` is the `map_fd`, `key`, `value` part of the union. Key and value have the map's sizes
+        // (compared in `new`), live until after the call and are only read.
+        match unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut element) } {
+            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Removes entries; one that is not there counts as removed.
     pub(in super::super) fn remove(&self, keys: &[K]) -> Result<(), Stopped> {
         let mut done = 0;
@@ -99,7 +97,7 @@ impl<K: Pod, V: Pod> Hash<K, V> {
             let chunk = &keys[done..keys.len().min(done + BATCH)];
             let mut batch = self.batch(chunk.len());
             batch.keys = address(chunk.as_ptr());
-            // SAFETY: as in `update`, without values.
+            // SAFETY: as in `put`, without values.
             match unsafe { bpf(bpf_cmd::BPF_MAP_DELETE_BATCH, &mut batch) } {
                 Ok(_) => done += chunk.len(),
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => done += batch.count as usize + 1,
@@ -179,5 +177,16 @@ struct Batch {
     count: u32,
     map: u32,
     element_flags: u64,
+    flags: u64,
+}
+
+/// `bpf_attr.{map_fd, key, value, flags}`
+#[derive(Clone, Copy, NoUninit)]
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
     flags: u64,
 }

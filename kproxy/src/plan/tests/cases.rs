@@ -206,6 +206,7 @@ fn nonsense_in_the_maps_is_not_trusted() {
         affinity_seconds: 0,
         inside: SlotRun { base, count },
         outside: SlotRun { base, count },
+        padding: 0,
     };
     for (what, broken) in [
         ("another service's backends", frontend(2, 0, 2)),

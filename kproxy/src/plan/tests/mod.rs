@@ -30,11 +30,11 @@ fn name(name: &str) -> ServicePortName {
 }
 
 fn key(address: u8, port: u16) -> FrontendKey {
-    FrontendKey {
-        address: Address::from(Ipv4Addr::new(10, 96, 0, address)),
-        port: Port::new(port),
-        protocol: Protocol::TCP,
-    }
+    FrontendKey::new(
+        Address::from(Ipv4Addr::new(10, 96, 0, address)),
+        Port::new(port),
+        Protocol::TCP,
+    )
 }
 
 fn endpoint(number: u8) -> Endpoint {
