@@ -23,13 +23,18 @@ fn run_agent(arguments: &RunArgs) -> ExitCode {
     if let Err(error) = logging::start(arguments.log_format) {
         return exit(Err(error), |error| eprintln!("kproxy: {error}"));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let outcome = runtime.context("start the asynchronous runtime").and_then(|runtime| {
-        let outcome = runtime.block_on(run::run(arguments));
-        // A source may be in the middle of something that nobody waits for any more.
-        runtime.shutdown_background();
-        outcome
-    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let outcome = runtime
+        .context("start the asynchronous runtime")
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run::run(arguments));
+            // A source may be in the middle of something that nobody waits for any more.
+            runtime.shutdown_background();
+            outcome
+        });
     exit(outcome, |error| tracing::error!("{error}"))
 }
 

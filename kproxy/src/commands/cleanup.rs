@@ -19,7 +19,10 @@ pub fn cleanup(arguments: &CleanupArgs) -> Result<()> {
     if links == 0 && maps == 0 {
         println!("nothing of kproxy in {}", pin_dir.display());
     } else {
-        println!("removed {links} links with their programs and {maps} maps from {}", pin_dir.display());
+        println!(
+            "removed {links} links with their programs and {maps} maps from {}",
+            pin_dir.display()
+        );
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ fn cluster_ip_key(address: Address, port: &ServicePort) -> FrontendKey {
     FrontendKey::new(address, port.port, port.protocol)
 }
 
-/// The internal policy holds for everybody who asks a ClusterIP, wherever he is (semantics 3.12, 3.13).
+/// The internal policy holds for everybody who asks a ClusterIP, wherever they are (semantics 3.12, 3.13).
 fn cluster_ip(service: &Service, selected: &Selected) -> WantedFrontend {
     let set = set_of(service.internal_policy);
     frontend(

@@ -1,7 +1,7 @@
 //! From one service port and its slices to what the data plane shall do for it on this node.
 //!
 //! Pure: the same objects give the same answer, in a fixed order. The steps, one file each:
-//! [`merge`] unites the slices, [`topology`] reads the hints, [`select`] finds the two sets of usable endpoints,
+//! `merge` unites the slices, `topology` reads the hints, `select` finds the two sets of usable endpoints,
 //! [`frontends`] says under which addresses they are served and what happens when a set is empty.
 //! Everything is decided for one port in one family, never for a whole Service (semantics 2.11).
 

@@ -55,7 +55,7 @@ pub(super) fn is_local(candidate: &model::Endpoint, place: &Place) -> bool {
 
 fn cluster(merged: &Merged<'_>, place: &Place) -> Vec<Endpoint> {
     let ready = merged.values().copied().filter(|candidate| is_ready(candidate));
-    let topology = Topology::of(ready, place);
+    let topology = Topology::of(&ready, place);
     let preferred = pick(merged, |candidate| {
         is_ready(candidate) && topology.admits(candidate)
     });

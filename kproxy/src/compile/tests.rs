@@ -1,6 +1,7 @@
 //! Semantics sections 2, 4a and 6 as tables. Endpoints are written on one line each:
 //! last byte of the address, node, then any of `ready serving terminating node:NAME zone:NAME`.
 
+use kproxy_common::FrontendFlags;
 use serde_json::{Value, json};
 
 use super::*;
@@ -70,13 +71,21 @@ fn drops(wanted: &WantedService) -> bool {
     flags.contains(drop)
 }
 
-use kproxy_common::FrontendFlags;
+/// Title, internal policy, endpoints, cluster set, local set, all endpoints, whether it drops.
+type Row = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+    &'static str,
+    bool,
+);
 
 #[test]
 fn readiness_and_policy() {
-    // (row, internal policy, endpoints, cluster set, local set, all endpoints, drops)
     #[rustfmt::skip]
-    let rows: &[(&str, &str, &[&str], &str, &str, &str, bool)] = &[
+    let rows: &[Row] = &[
         ("4a nothing: reject", "Cluster", &[], "", "", "", false),
         ("4a nothing, Local: reject", "Local", &[], "", "", "", false),
         ("2.22 ready ones", "Cluster", &["1 here ready serving", "2 there ready serving"], "1 2", "", "1 2", false),

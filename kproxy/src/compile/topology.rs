@@ -18,7 +18,7 @@ pub(super) enum Topology<'a> {
 
 impl<'a> Topology<'a> {
     /// Each mode holds if every ready endpoint has a hint of its sort and at least one names us; the node's mode wins.
-    pub(super) fn of<'e>(ready: impl Iterator<Item = &'e Endpoint> + Clone, place: &'a Place) -> Self {
+    pub(super) fn of<'e>(ready: &(impl Iterator<Item = &'e Endpoint> + Clone), place: &'a Place) -> Self {
         let holds = |names: fn(&Hints) -> &[Name], ours: &Name| {
             let mut hints = ready
                 .clone()

@@ -146,7 +146,7 @@ fn conflict(name: &ObjectName, key: FrontendKey, holder: &ObjectName) -> Problem
         "spec.clusterIP",
         Reason::Claimed {
             frontend,
-            holder: holder.clone(),
+            holder: Box::new(holder.clone()),
         },
     )
 }

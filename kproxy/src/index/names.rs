@@ -34,13 +34,13 @@ impl Names {
             conditions: _,
         } in &mut slice.endpoints
         {
-            node.iter_mut().for_each(|node| self.share(node));
+            if let Some(node) = node {
+                self.share(node);
+            }
             if let Some(hints) = hints {
-                hints
-                    .nodes
-                    .iter_mut()
-                    .chain(&mut hints.zones)
-                    .for_each(|name| self.share(name));
+                for name in hints.nodes.iter_mut().chain(&mut hints.zones) {
+                    self.share(name);
+                }
             }
         }
         slice

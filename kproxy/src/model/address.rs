@@ -50,20 +50,16 @@ pub fn parse_cidr(text: &str) -> Option<Cidr> {
     let (address, length) = (parse_address(address)?, parse_decimal(length)?);
     let address = match address.ip() {
         IpAddr::V4(ip) if length <= 32 => {
-            Ipv4Addr::from_bits(ip.to_bits() & leading_ones(length, 32) as u32).into()
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            Ipv4Addr::from_bits(ip.to_bits() & mask).into()
         }
         IpAddr::V6(ip) if length <= 128 => {
-            Ipv6Addr::from_bits(ip.to_bits() & leading_ones(length, 128)).into()
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            Ipv6Addr::from_bits(ip.to_bits() & mask).into()
         }
         IpAddr::V4(_) | IpAddr::V6(_) => return None,
     };
     Some(Cidr { address, length })
-}
-
-/// The upper `length` of `width` bits.
-fn leading_ones(length: u8, width: u8) -> u128 {
-    let all = u128::MAX >> (128 - width);
-    all & !all.checked_shr(length.into()).unwrap_or(0)
 }
 
 /// The name that Kubernetes has for a family.

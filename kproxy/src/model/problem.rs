@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use kproxy_common::Family;
 use thiserror::Error;
 
-use super::ObjectName;
+use super::{Name, ObjectName};
 
 /// The kinds of objects that kproxy reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,14 +38,16 @@ impl fmt::Display for Kind {
 
 /// One thing that is wrong with one object.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{kind} {name}, field {field}: {reason}")]
+#[error("{kind} {name}{}, field {field}: {reason}", origin.as_ref().map(|file| format!(" in {file}")).unwrap_or_default())]
 pub struct Problem {
     /// The object's kind.
     pub kind: Kind,
     /// The object.
     pub name: ObjectName,
+    /// The file it was read from, if it was read from one.
+    pub origin: Option<Name>,
     /// Path of the field, as in `spec.ports[1].port`.
-    pub field: String,
+    pub field: Box<str>,
     /// What is wrong, what is done about it, and what to do.
     pub reason: Reason,
 }
@@ -52,10 +55,11 @@ pub struct Problem {
 impl Problem {
     /// A problem with one field of an object.
     #[must_use]
-    pub fn new(kind: Kind, name: &ObjectName, field: impl Into<String>, reason: Reason) -> Self {
+    pub fn new(kind: Kind, name: &ObjectName, field: impl Into<Box<str>>, reason: Reason) -> Self {
         Self {
             kind,
             name: name.clone(),
+            origin: None,
             field: field.into(),
             reason,
         }
@@ -68,6 +72,9 @@ pub enum Reason {
     /// A required field is absent or empty.
     #[error("is missing, the object is ignored until it is set")]
     Missing,
+    /// A manifest of a Service that leaves its address to an API server.
+    #[error("is missing, the Service is ignored; nobody gives out addresses here, so write one, or None")]
+    NoClusterIp,
     /// Not an IP address.
     #[error("{0:?} is not an IP address, {1} is skipped; write it like 10.0.0.1 or fd00::1")]
     Address(String, &'static str),
@@ -76,7 +83,7 @@ pub enum Reason {
     Cidr(String, &'static str),
     /// An address of the other family.
     #[error("{0:?} is not of the family {1} that this entry is for, {2} is skipped")]
-    Family(String, String, &'static str),
+    Family(String, Family, &'static str),
     /// Not a family name.
     #[error("{0:?} is not an IP family, the entry is skipped; use IPv4 or IPv6")]
     UnknownFamily(String),
@@ -106,7 +113,7 @@ pub enum Reason {
         /// Address, port and protocol.
         frontend: String,
         /// The Service that has it.
-        holder: ObjectName,
+        holder: Box<ObjectName>,
     },
     /// The JSON does not have the shape of the kind.
     #[error("{0}; the object is ignored, its last good version stays in use")]

@@ -1,5 +1,10 @@
 //! Objects for tests, written as the JSON that a user would write.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "rows of tables are literals that nobody needs afterwards"
+)]
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -120,7 +120,7 @@ fn cluster_ips(spec: &v1::ServiceSpec, report: &mut impl FnMut(String, Reason)) 
         match parse_address(text) {
             None => report(field(), Reason::Address(text.clone(), SKIPPED)),
             Some(address) if address.family() != family => {
-                report(field(), Reason::Family(text.clone(), family.to_string(), SKIPPED));
+                report(field(), Reason::Family(text.clone(), family, SKIPPED));
             }
             Some(_) if addresses.iter().any(|other| other.family() == family) => {
                 report(field(), Reason::Repeated(family.to_string()));
@@ -150,14 +150,12 @@ fn affinity_seconds(spec: &v1::ServiceSpec, report: &mut impl FnMut(String, Reas
     let Some(seconds) = config.and_then(|client_ip| client_ip.timeout_seconds) else {
         return AFFINITY_SECONDS;
     };
-    match u32::try_from(seconds) {
-        Ok(seconds @ 1..=AFFINITY_SECONDS_MAX) => seconds,
-        Ok(_) | Err(_) => {
-            let field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
-            report(field.into(), Reason::AffinityTimeout(seconds.into()));
-            AFFINITY_SECONDS
-        }
+    if let Ok(seconds @ 1..=AFFINITY_SECONDS_MAX) = u32::try_from(seconds) {
+        return seconds;
     }
+    let field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
+    report(field.into(), Reason::AffinityTimeout(seconds.into()));
+    AFFINITY_SECONDS
 }
 
 /// A bad port is left out, the others stay. Of two that collide the first one stays.

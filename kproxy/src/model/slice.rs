@@ -154,11 +154,11 @@ fn parse_endpoint(
         return None;
     };
     if address.family() != family {
-        skip(Reason::Family(text, family.to_string(), "the endpoint"));
+        skip(Reason::Family(text, family, "the endpoint"));
         return None;
     }
     let node = endpoint.node_name.filter(|node| !node.is_empty()).map(Name::from);
-    let conditions = parse_conditions(endpoint.conditions.unwrap_or_default());
+    let conditions = parse_conditions(endpoint.conditions.as_ref());
     let hints = endpoint.hints.and_then(parse_hints);
     Some(Endpoint {
         address,
@@ -168,16 +168,20 @@ fn parse_endpoint(
     })
 }
 
-fn parse_conditions(conditions: v1::EndpointConditions) -> Conditions {
-    let v1::EndpointConditions {
-        ready,
-        serving,
-        terminating,
-    } = conditions;
+fn parse_conditions(conditions: Option<&v1::EndpointConditions>) -> Conditions {
     let mut parsed = Conditions::empty();
-    parsed.set(Conditions::READY, ready.unwrap_or(true));
-    parsed.set(Conditions::SERVING, serving.unwrap_or(true));
-    parsed.set(Conditions::TERMINATING, terminating.unwrap_or(false));
+    parsed.set(
+        Conditions::READY,
+        conditions.and_then(|it| it.ready).unwrap_or(true),
+    );
+    parsed.set(
+        Conditions::SERVING,
+        conditions.and_then(|it| it.serving).unwrap_or(true),
+    );
+    parsed.set(
+        Conditions::TERMINATING,
+        conditions.and_then(|it| it.terminating).unwrap_or(false),
+    );
     parsed
 }
 

@@ -41,6 +41,19 @@ pub enum News {
     Listed(Kind),
 }
 
+impl News {
+    /// The news that an object is gone.
+    #[must_use]
+    pub fn removed(kind: Kind, name: ObjectName) -> Self {
+        match kind {
+            Kind::Service => Self::Service(Change::Removed(name)),
+            Kind::EndpointSlice => Self::Slice(Change::Removed(name)),
+            Kind::Node => Self::Node(Change::Removed(name)),
+            Kind::ServiceCidr => Self::ServiceCidr(Change::Removed(name)),
+        }
+    }
+}
+
 /// What happened to an object.
 #[derive(Clone, Debug)]
 pub enum Change<T> {

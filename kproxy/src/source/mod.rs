@@ -6,6 +6,8 @@
 mod event;
 mod kind;
 mod kubernetes;
+mod manifests;
 
 pub use event::{Change, Event, News};
 pub use kubernetes::{ConnectError, KubernetesOptions, kubernetes};
+pub use manifests::{ManifestsError, manifests};

@@ -41,6 +41,14 @@ impl Allocations {
         self.addresses.get(&address)
     }
 
+    /// The highest address in use between two.
+    pub(crate) fn highest_between(&self, first: IpAddr, last: IpAddr) -> Option<IpAddr> {
+        self.addresses
+            .range(first..=last)
+            .next_back()
+            .map(|(address, _)| *address)
+    }
+
     /// The service that holds a node port.
     pub(crate) fn node_port_holder(&self, port: u16, protocol: &str) -> Option<&Key> {
         self.node_ports.get(&(port, protocol.to_owned()))

@@ -1,5 +1,5 @@
 //! The table of kinds the server knows. Handlers are generic; what differs from kind to kind stands here
-//! and in the kind's [`admission`](super::admission) strategy.
+//! and in the kind's [`admission`] strategy.
 
 use serde_json::Value;
 

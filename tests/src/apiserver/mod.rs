@@ -6,8 +6,8 @@
 //! the same tests say whether the real server behaves alike. It is not a Kubernetes: no controllers run, nothing is
 //! persisted, everybody with the token may do everything.
 //!
-//! The way of a request: [`listen`] (TLS) → [`server`] (token, path) → [`request`] → [`read`], [`watch`], [`write`]
-//! or [`delete`] → [`admission`] → [`store`], and back through [`respond`]. [`faults`] lets tests break it.
+//! The way of a request: `listen` (TLS) → `server` (token, path) → `request` → `read`, `watch`, `write`
+//! or `delete` → `admission` → `store`, and back through `respond`. `faults` lets tests break it.
 
 mod admission;
 mod allocations;

@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitStatus,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
@@ -122,11 +122,20 @@ impl Agent {
     /// The fields of every log message of this text so far, oldest first.
     #[must_use]
     pub fn messages(&self, wanted: &str) -> Vec<Value> {
-        let lines = self.process.stderr().lines();
-        let messages = lines.iter().filter_map(|line| message(line));
-        messages
-            .filter(|(text, _)| text == wanted)
+        self.timed_messages(wanted)
+            .into_iter()
             .map(|(_, fields)| fields)
+            .collect()
+    }
+
+    /// The same, each with the time at which it came.
+    #[must_use]
+    pub fn timed_messages(&self, wanted: &str) -> Vec<(Instant, Value)> {
+        let lines = self.process.stderr().timed_lines().into_iter();
+        let messages = lines.filter_map(|line| Some((line.came, message(&line.text)?)));
+        messages
+            .filter(|(_, (text, _))| text == wanted)
+            .map(|(came, (_, fields))| (came, fields))
             .collect()
     }
 

@@ -24,6 +24,7 @@
 //!   `ip` tool and sysctls, all three pure; `make` carries it out
 //! * [`namespace`], [`cgroup`], [`ip`] and [`environment`] are the edges to the kernel
 //! * [`host`], [`node`], [`process`], [`agent`] run things inside, `spawn` is where a child changes its surroundings
+//! * [`relay`] lets nodes reach an API server of this process
 //! * [`cleanup`] and [`interrupt`] remove everything: on drop, after a panic, on a signal, and what a killed process left
 //!
 //! Everything a cluster makes carries the process id and the cluster's name, so that clusters never meet, and so that
@@ -46,6 +47,7 @@ mod make;
 pub mod namespace;
 pub mod node;
 pub mod process;
+pub mod relay;
 pub mod script;
 mod spawn;
 
@@ -56,6 +58,7 @@ pub use layout::Addresses;
 pub use namespace::Namespace;
 pub use node::Node;
 pub use process::Process;
+pub use relay::Relay;
 
 /// A running cluster; dropping it removes everything it made and kills everything that runs in it.
 ///

@@ -119,9 +119,18 @@ pub struct Output {
     shared: Arc<(Mutex<Lines>, Condvar)>,
 }
 
+/// A line and when it came.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// When this process read it: within a scheduling delay of when it was printed.
+    pub came: Instant,
+    /// Without its end.
+    pub text: String,
+}
+
 #[derive(Debug, Default)]
 struct Lines {
-    lines: Vec<String>,
+    lines: Vec<Line>,
     ended: bool,
 }
 
@@ -132,7 +141,11 @@ impl Output {
         let writer = output.clone();
         thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                writer.change(|lines| lines.lines.push(String::from_utf8_lossy(&line).into_owned()));
+                let line = Line {
+                    came: Instant::now(),
+                    text: String::from_utf8_lossy(&line).into_owned(),
+                };
+                writer.change(|lines| lines.lines.push(line));
             }
             writer.change(|lines| lines.ended = true);
         });
@@ -142,13 +155,19 @@ impl Output {
     /// Everything so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
+        self.timed_lines().into_iter().map(|line| line.text).collect()
+    }
+
+    /// Everything so far, with times.
+    #[must_use]
+    pub fn timed_lines(&self) -> Vec<Line> {
         self.lock().lines.clone()
     }
 
     /// Everything so far in one text.
     #[must_use]
     pub fn text(&self) -> String {
-        self.lock().lines.join("\n")
+        self.lines().join("\n")
     }
 
     /// The first line, old or new, that `pick` makes something of; nothing when none comes within `bound` or the
@@ -158,7 +177,7 @@ impl Output {
         let mut seen = 0;
         let mut lines = self.lock();
         loop {
-            if let Some(found) = lines.lines[seen..].iter().find_map(|line| pick(line)) {
+            if let Some(found) = lines.lines[seen..].iter().find_map(|line| pick(&line.text)) {
                 return Some(found);
             }
             seen = lines.lines.len();

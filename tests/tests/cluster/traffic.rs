@@ -152,3 +152,28 @@ fn processes_are_in_the_cgroup_their_door_needs() {
         assert!(!cgroup_of(packet.id()).contains("/groups/a/"), "{}", host.name());
     }
 }
+
+#[test]
+fn nodes_reach_servers_of_this_process_through_a_relay() {
+    let cluster = two_nodes("relayed", Cni::RoutedVeth);
+    let server = Server::start("outside", &["127.0.0.1:0".parse().unwrap()], &[]).unwrap();
+    let relay = cluster.relay(6443, server.addresses().tcp[0]).unwrap();
+    let node = cluster.node("b").host();
+    let ask = |options: &Options| node.ask(Via::Socket, options).unwrap();
+
+    let reports = ask(&Options::to(relay.address()).keep().count(3));
+    assert!(
+        reports.iter().all(|report| report.pod() == Some("outside")),
+        "{reports:?}"
+    );
+
+    let config = r#"{"clusters":[{"cluster":{"server":"https://127.0.0.1:1"}}]}"#;
+    let config = relay.kubeconfig(config).unwrap();
+    assert!(
+        config.contains("https://172.30.0.254:6443") && config.contains(r#""tls-server-name": "127.0.0.1""#)
+    );
+
+    let address = relay.address();
+    drop(relay);
+    assert_eq!(ask(&Options::to(address))[0].result, Outcome::Refused);
+}

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-
 use crate::devices;
 use crate::index::Index;
 use crate::plan::{Applied, GRACE, Plan, Problem};
@@ -67,15 +66,18 @@ impl<K: Kernel> Agent<K> {
         if changes.is_empty() && self.programmed {
             return;
         }
+        let now = Instant::now();
         let services = changes.len();
         let plan = if self.programmed {
             self.applied.change(changes)
         } else {
-            let wanted = changes.into_iter().filter_map(|(name, service)| Some((name, service?)));
+            let wanted = changes
+                .into_iter()
+                .filter_map(|(name, service)| Some((name, service?)));
             self.applied.replace(wanted.collect())
         };
         self.programmed = true;
-        if let Some(writes) = self.program(&plan) {
+        if let Some(writes) = self.program(&plan, now) {
             let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::info!(services, writes, micros, "programmed");
         }
@@ -90,48 +92,55 @@ impl<K: Kernel> Agent<K> {
 
     /// When [`Agent::wake`] wants to be called next.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        [self.retry.at(), self.doors.retry_at(), self.release_at].into_iter().flatten().min()
+        [self.retry.at(), self.doors.retry_at(), self.release_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what was put off until now.
     pub(super) fn wake(&mut self, now: Instant) {
         self.doors.retry(now, &mut self.kernel);
         if self.retry.is_due(now) {
-            self.heal();
+            self.heal(now);
         }
         // What the mirror holds back must stay untouched until mirror and maps agree again.
         if self.release_at.is_some_and(|at| at <= now) && self.retry.at().is_none() {
             self.release_at = None;
             let plan = self.applied.release(now);
-            if let Some(writes) = self.program(&plan).filter(|writes| *writes > 0) {
+            if let Some(writes) = self.program(&plan, now).filter(|writes| *writes > 0) {
                 tracing::info!(writes, "programmed what had no room before");
             }
         }
         self.tell_when_ready();
     }
 
-    fn heal(&mut self) {
+    fn heal(&mut self, now: Instant) {
         let plan = match self.kernel.contents() {
             Ok(contents) => self.applied.heal(contents),
-            Err(error) => return self.failed(&error.context("read the maps after a failure")),
+            Err(error) => return self.failed(&error.context("read the maps after a failure"), now),
         };
-        if let Some(writes) = self.program(&plan) {
+        if let Some(writes) = self.program(&plan, now) {
             self.retry.succeeded();
             tracing::info!(writes, "programmed again after a failure");
         }
     }
 
     /// The number of writes, unless one failed.
-    fn program(&mut self, plan: &Plan) -> Option<usize> {
+    fn program(&mut self, plan: &Plan, now: Instant) -> Option<usize> {
         self.tell_problems(plan);
-        let outcome = if plan.steps.is_empty() { Ok(0) } else { self.kernel.apply(plan) };
+        let outcome = if plan.steps.is_empty() {
+            Ok(0)
+        } else {
+            self.kernel.apply(plan)
+        };
         if self.applied.needs_release() && self.release_at.is_none() {
-            self.release_at = Some(Instant::now() + GRACE);
+            self.release_at = Some(now + GRACE);
         }
         match outcome {
             Ok(writes) => Some(writes),
             Err(error) => {
-                self.failed(&error);
+                self.failed(&error, now);
                 self.program_others(plan);
                 None
             }
@@ -147,8 +156,8 @@ impl<K: Kernel> Agent<K> {
         }
     }
 
-    fn failed(&mut self, error: &anyhow::Error) {
-        if self.retry.failed(Instant::now()) {
+    fn failed(&mut self, error: &anyhow::Error, now: Instant) {
+        if self.retry.failed(now) {
             tracing::error!("{error:#}; what is in the kernel stays in force, trying again");
         } else {
             tracing::debug!("{error:#}; trying again");
@@ -162,8 +171,13 @@ impl<K: Kernel> Agent<K> {
                 tracing::warn!("{problem}");
             }
         }
-        let served: BTreeSet<_> = plan.steps.iter().filter_map(|step| step.service.as_ref()).collect();
-        self.known.retain(|problem| plan.problems.contains(problem) || !served.contains(&problem.service));
+        let served: BTreeSet<_> = plan
+            .steps
+            .iter()
+            .filter_map(|step| step.service.as_ref())
+            .collect();
+        self.known
+            .retain(|problem| plan.problems.contains(problem) || !served.contains(&problem.service));
     }
 
     fn tell_when_ready(&mut self) {

@@ -13,7 +13,11 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: None }
+        Self {
+            first,
+            longest,
+            next: None,
+        }
     }
 
     /// When to try next, if there is anything to try.
@@ -27,7 +31,9 @@ impl Backoff {
 
     /// True for the first failure after a success.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
-        let pause = self.next.map_or(self.first, |(_, pause)| (pause * 2).min(self.longest));
+        let pause = self
+            .next
+            .map_or(self.first, |(_, pause)| (pause * 2).min(self.longest));
         self.next.replace((now + pause, pause)).is_none()
     }
 

@@ -39,13 +39,25 @@ impl Doors {
 
     pub(super) fn take_in(&mut self, event: Event, now: Instant, kernel: &mut impl Kernel) {
         match event {
-            Event::Changed(Change::Attached { device, door: Door::Pod }) => self.open(device, now, kernel),
-            Event::Changed(Change::Detached { device, door: Door::Pod }) => self.close(&device, kernel),
+            Event::Changed(Change::Attached {
+                device,
+                door: Door::Pod,
+            }) => self.open(device, now, kernel),
+            Event::Changed(Change::Detached {
+                device,
+                door: Door::Pod,
+            }) => self.close(&device, kernel),
             // Uplinks have no programs yet.
-            Event::Changed(Change::Attached { device, door: door @ (Door::Uplink | Door::None) }) => {
+            Event::Changed(Change::Attached {
+                device,
+                door: door @ (Door::Uplink | Door::None),
+            }) => {
                 tracing::debug!(%device, ?door, "no programs for this device");
             }
-            Event::Changed(Change::Detached { device, door: door @ (Door::Uplink | Door::None) }) => {
+            Event::Changed(Change::Detached {
+                device,
+                door: door @ (Door::Uplink | Door::None),
+            }) => {
                 tracing::debug!(%device, ?door, "device gone");
             }
             Event::Listed => {
@@ -91,7 +103,9 @@ impl Doors {
             }
             Ok(false) => tracing::debug!(%device, "the device went before its door was open"),
             Err(error) => {
-                tracing::error!("open the pod door {device}: {error:#}; its pod reaches services by sockets only, trying again");
+                tracing::error!(
+                    "open the pod door {device}: {error:#}; its pod reaches services by sockets only, trying again"
+                );
                 self.failed.insert(device.index, device);
                 if self.retry.at().is_none() {
                     self.retry.failed(now);
@@ -116,7 +130,10 @@ impl Doors {
     fn close_left_over(&self, kernel: &mut impl Kernel) {
         match kernel.detach_others(&self.open) {
             Ok(closed) if closed.is_empty() => {}
-            Ok(closed) => tracing::info!(?closed, "removed pod doors of devices that are gone or no pod's any more"),
+            Ok(closed) => tracing::info!(
+                ?closed,
+                "removed pod doors of devices that are gone or no pod's any more"
+            ),
             Err(error) => tracing::warn!("remove pod doors of devices that are gone: {error:#}"),
         }
     }

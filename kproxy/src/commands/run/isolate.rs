@@ -18,6 +18,68 @@ pub(super) fn isolate(plan: &Plan) -> Vec<Plan> {
             (None, _) => {}
         }
     }
-    let services = services.into_values().map(|steps| Plan { steps, problems: Vec::new() });
-    std::iter::once(gates).chain(services).filter(|part| !part.steps.is_empty()).collect()
+    let services = services.into_values().map(|steps| Plan {
+        steps,
+        problems: Vec::new(),
+    });
+    std::iter::once(gates)
+        .chain(services)
+        .filter(|part| !part.steps.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kproxy_common::{Address, AddressRole, Family, FrontendKey, Port, Protocol};
+
+    use super::*;
+    use crate::plan::ServicePortName;
+
+    fn step(service: Option<&str>, action: Action) -> Step {
+        let service = service.map(|name| {
+            Arc::new(ServicePortName {
+                namespace: "default".into(),
+                name: name.into(),
+                port: String::new(),
+                protocol: Protocol::TCP,
+                family: Family::V4,
+            })
+        });
+        Step { action, service }
+    }
+
+    #[test]
+    fn every_service_has_a_part_of_its_own_behind_the_gates() {
+        let address = Address::unspecified(Family::V4);
+        let key = FrontendKey::new(address, Port::new(1), Protocol::TCP);
+        let remove = || Action::RemoveFrontend { key };
+        let plan = Plan {
+            steps: vec![
+                step(
+                    Some("b"),
+                    Action::WriteSlots {
+                        base: 0,
+                        slots: vec![],
+                    },
+                ),
+                step(
+                    None,
+                    Action::PutAddress {
+                        address,
+                        role: AddressRole::SERVICE,
+                    },
+                ),
+                step(Some("a"), remove()),
+                step(Some("b"), remove()),
+                step(None, remove()),
+                step(None, Action::RemoveAddress { address }),
+            ],
+            problems: vec![],
+        };
+        let parts: Vec<_> = isolate(&plan).iter().map(|part| part.steps.clone()).collect();
+        let [gate, first, second, third] = [1, 2, 0, 3].map(|index| plan.steps[index].clone());
+        assert_eq!(parts, [vec![gate], vec![first], vec![second, third]]);
+    }
 }

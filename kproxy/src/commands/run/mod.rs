@@ -42,7 +42,15 @@ const QUEUE: usize = 1_024;
 ///
 /// When the machine lacks something, an option is wrong, or a source can not go on.
 pub async fn run(arguments: &RunArgs) -> Result<()> {
-    let RunArgs { hostname_override, source, places, pod_devices, uplink_devices, log_format: _, sizes } = arguments;
+    let RunArgs {
+        hostname_override,
+        source,
+        places,
+        pod_devices,
+        uplink_devices,
+        log_format: _,
+        sizes,
+    } = arguments;
     let node_name = name::node_name(hostname_override.as_deref())?;
     let rules = Rules::parse(pod_devices, uplink_devices)?;
     let sizes = sizes.resolve(memory::total())?;
@@ -53,9 +61,17 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let signals = Signals::catch()?;
 
     tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
-    let options = Options { pin_dir: places.pin_dir.clone(), cgroup, sizes, settings: Settings::DEFAULT };
+    let options = Options {
+        pin_dir: places.pin_dir.clone(),
+        cgroup,
+        sizes,
+        settings: Settings::DEFAULT,
+    };
     let (dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
-    tracing::info!(frontends = contents.frontends.len(), "data plane in force, adopted as it was");
+    tracing::info!(
+        frontends = contents.frontends.len(),
+        "data plane in force, adopted as it was"
+    );
     let applied = Applied::adopt(sizes.capacity(), contents);
     let agent = Agent::new(Index::new(&node_name), applied, dataplane);
 
@@ -65,18 +81,39 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let (device_sender, device_events) = channel(QUEUE);
     follow_source(&mut tasks, source, node_name, source_sender);
     tasks.spawn(devices::follow(rules, device_sender));
-    serve(agent, Inputs { events, device_events, tasks, signals }).await
+    serve(
+        agent,
+        Inputs {
+            events,
+            device_events,
+            tasks,
+            signals,
+        },
+    )
+    .await
 }
 
-fn follow_source(tasks: &mut JoinSet<Result<()>>, source: &SourceArgs, node_name: String, sender: Sender<Event>) {
-    let SourceArgs { manifests: directory, kubeconfig, master } = source.clone();
-    match directory {
-        Some(directory) => tasks.spawn(async move { Ok(manifests(directory, sender).await?) }),
-        None => {
-            let options = KubernetesOptions { kubeconfig, master, node_name };
-            tasks.spawn(async move { Ok(kubernetes(options, sender).await?) })
-        }
+fn follow_source(
+    tasks: &mut JoinSet<Result<()>>,
+    source: &SourceArgs,
+    node_name: String,
+    sender: Sender<Event>,
+) {
+    let SourceArgs {
+        manifests: directory,
+        kubeconfig,
+        master,
+    } = source.clone();
+    if let Some(directory) = directory {
+        tasks.spawn(async move { Ok(manifests(directory, sender).await?) });
+        return;
+    }
+    let options = KubernetesOptions {
+        kubeconfig,
+        master,
+        node_name,
     };
+    tasks.spawn(async move { Ok(kubernetes(options, sender).await?) });
 }
 
 struct Inputs {
@@ -127,7 +164,10 @@ struct Signals {
 impl Signals {
     fn catch() -> Result<Self> {
         let catch = |kind| signal(kind).context("catch SIGTERM and SIGINT");
-        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

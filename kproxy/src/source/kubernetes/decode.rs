@@ -53,23 +53,21 @@ struct Carrier<T> {
 
 /// Decodes a page.
 pub(super) fn page<K: Object>(text: &str) -> Result<Page, Error> {
-    match serde_json::from_str::<List<K>>(text) {
-        Ok(List { metadata, items }) => assemble(
+    if let Ok(List { metadata, items }) = serde_json::from_str::<List<K>>(text) {
+        return assemble(
             metadata,
             items.into_iter().flatten().map(Object::applied).collect(),
-        ),
-        Err(_) => {
-            let List { metadata, items } = serde_json::from_str::<List<Value>>(text)?;
-            assemble(
-                metadata,
-                items
-                    .into_iter()
-                    .flatten()
-                    .map(applied_or_rejected::<K>)
-                    .collect(),
-            )
-        }
+        );
     }
+    let List { metadata, items } = serde_json::from_str::<List<Value>>(text)?;
+    assemble(
+        metadata,
+        items
+            .into_iter()
+            .flatten()
+            .map(applied_or_rejected::<K>)
+            .collect(),
+    )
 }
 
 fn assemble(metadata: ListMeta, news: Vec<News>) -> Result<Page, Error> {

@@ -29,11 +29,11 @@ const WATCH_SECONDS: u32 = 290;
 /// A connection that is silent for longer than the watch was to last is dead.
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
 /// How long the API server may take for an answer to begin, or for a page.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A watch that lasts this long works.
 const SETTLED: Duration = Duration::from_secs(1);
 /// How often to look for a kind that the server does not have: it may be upgraded.
-const ABSENT_AGAIN: Duration = Duration::from_secs(60);
+const ABSENT_AGAIN: Duration = Duration::from_mins(1);
 
 /// Which objects of a kind to follow.
 #[derive(Clone, Debug, Default)]
@@ -249,17 +249,20 @@ impl<K: Object> Follower<K> {
     }
 
     fn end_of(&self, error: &kube::Error) -> End {
-        match error {
-            kube::Error::Api(status) if status.code == 410 => End::TooOld,
-            kube::Error::Api(status) if status.code == 404 && self.selection.optional => End::Absent,
-            kube::Error::Api(status) if status.code != 429 => End::Refused(describe(error)),
-            error => End::Unreachable(describe(error)),
+        let kube::Error::Api(status) = error else {
+            return End::Unreachable(describe(error));
+        };
+        match status.code {
+            410 => End::TooOld,
+            404 if self.selection.optional => End::Absent,
+            429 => End::Unreachable(describe(error)),
+            _ => End::Refused(describe(error)),
         }
     }
 
     async fn send(&self, arrived: Instant, news: News) -> Result<(), End> {
         let sent = self.sender.send(Event { arrived, news }).await;
-        sent.map_err(|_| End::ReceiverGone)
+        sent.map_err(|_returned| End::ReceiverGone)
     }
 }
 

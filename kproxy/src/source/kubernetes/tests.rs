@@ -1,5 +1,10 @@
 //! Followers against a server of a few lines that answers by script.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "rows of tables are literals that nobody needs afterwards"
+)]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,7 +82,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, asked: Arc<Mutex<Vec<
     let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n");
     stream.write_all((head + &body).as_bytes()).await.unwrap();
     if hold {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
     }
 }
 

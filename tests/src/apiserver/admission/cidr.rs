@@ -38,15 +38,33 @@ impl Cidr {
         inside && host != 0 && (self.is_ipv6() || host != self.size() - 1)
     }
 
-    /// Addresses to hand out, in order. The lower band is left to addresses that people choose and comes last
-    /// (KEP-3070).
+    /// Addresses to hand out, in order; the static band comes last.
     pub(super) fn addresses(self) -> impl Iterator<Item = IpAddr> {
         let size = self.size();
-        let band = (size / 16).clamp(16, 256).min(size);
+        let band = self.static_band();
         (band..size)
             .chain(1..band)
             .filter_map(move |offset| self.at(offset))
             .filter(move |address| self.offers(*address))
+    }
+
+    /// The first and the last address.
+    pub(super) fn bounds(self) -> Option<(IpAddr, IpAddr)> {
+        Some((self.base, self.at(self.size() - 1)?))
+    }
+
+    /// Addresses to hand out that lie behind another one.
+    pub(super) fn addresses_behind(self, address: IpAddr) -> impl Iterator<Item = IpAddr> {
+        let size = self.size();
+        let first = (self.host_bits(address) + 1).max(self.static_band());
+        (first..size)
+            .filter_map(move |offset| self.at(offset))
+            .filter(move |address| self.offers(*address))
+    }
+
+    /// The lower addresses, which are left to people who choose one (KEP-3070).
+    fn static_band(self) -> u128 {
+        (self.size() / 16).clamp(16, 256).min(self.size())
     }
 
     fn at(&self, offset: u128) -> Option<IpAddr> {

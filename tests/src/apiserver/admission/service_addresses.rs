@@ -199,9 +199,7 @@ fn allocate(spec: &mut ServiceSpec, ranges: &[Cidr], key: &Key, contents: &Conte
     for (index, name) in families.iter().enumerate() {
         let ranges = ranges.iter().filter(|range| family(range.is_ipv6()) == name);
         let Some(wanted) = given.get(index) else {
-            let free = ranges
-                .flat_map(|range| range.addresses())
-                .find(|address| holder(*address).is_none());
+            let free = ranges.into_iter().find_map(|range| first_free(*range, contents));
             let detail = format!("failed to allocate a {name} address: range is full");
             addresses.push(
                 free.ok_or_else(|| Cause::invalid("spec.clusterIPs", &given, detail))?
@@ -228,6 +226,15 @@ fn allocate(spec: &mut ServiceSpec, ranges: &[Cidr], key: &Key, contents: &Conte
     spec.cluster_ip = addresses.first().cloned();
     spec.cluster_ips = Some(addresses);
     Ok(())
+}
+
+/// Goes on behind the highest address in use, so that many services do not each search through all others.
+fn first_free(range: Cidr, contents: &Contents) -> Option<IpAddr> {
+    let (first, last) = range.bounds()?;
+    let highest = contents.allocations.highest_between(first, last).unwrap_or(first);
+    let behind = range.addresses_behind(highest).next();
+    let free = |address: &IpAddr| contents.allocations.address_holder(*address).is_none();
+    behind.or_else(|| range.addresses().find(free))
 }
 
 fn family(is_ipv6: bool) -> &'static str {

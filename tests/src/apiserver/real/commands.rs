@@ -68,6 +68,7 @@ impl KubeApiServer {
             flag("tls-private-key-file", key),
             flag("token-auth-file", tokens),
             flag("authorization-mode", "RBAC"),
+            flag("anonymous-auth", "false"),
             flag("service-cluster-ip-range", SERVICE_RANGES.join(",")),
             flag(
                 "service-account-issuer",

@@ -85,12 +85,7 @@ impl Real {
         let client = access.client()?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let request = http_get("/readyz")?;
-            if client
-                .request_text(request)
-                .await
-                .is_ok_and(|answer| answer == "ok")
-            {
+            if is_ready(&client).await? {
                 return Ok(());
             }
             self.etcd.check()?;
@@ -106,10 +101,24 @@ impl Real {
     }
 }
 
-fn http_get(path: &str) -> anyhow::Result<axum::http::Request<Vec<u8>>> {
-    axum::http::Request::get(path)
-        .body(Vec::new())
-        .context("build a request")
+/// A server that says it is ready may still be making what every cluster has.
+async fn is_ready(client: &kube::Client) -> anyhow::Result<bool> {
+    let paths = [
+        "/readyz",
+        "/api/v1/namespaces/default",
+        "/api/v1/namespaces/kube-public",
+        "/api/v1/namespaces/default/services/kubernetes",
+        "/apis/networking.k8s.io/v1/servicecidrs/kubernetes",
+    ];
+    for path in paths {
+        let request = axum::http::Request::get(path)
+            .body(Vec::new())
+            .context("build a request")?;
+        if client.request_text(request).await.is_err() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn spawn(

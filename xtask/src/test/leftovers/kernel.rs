@@ -1,25 +1,20 @@
 //! BPF programs and links in the kernel. Maps need no look: they live only with a program, a pin or a process.
 
-use aya::programs::{loaded_links, loaded_programs};
+use super::bpf;
 
 /// systemd loads and drops programs of its own, at any time.
 const SYSTEMD: &str = "sd_";
 
-/// Every program and every link. What vanishes while we look is passed over.
+/// Every program and every link, described.
 pub(super) fn all() -> impl Iterator<Item = String> {
-    let links = loaded_links()
-        .flatten()
-        .map(|link| (link.id(), link.program_id()))
-        .collect::<Vec<_>>();
-    loaded_programs().flatten().flat_map(move |program| {
-        let name = program.name_as_str().unwrap_or_default().to_owned();
-        if name.starts_with(SYSTEMD) {
-            return Vec::new();
-        }
-        let links = links.iter().filter(|(_, id)| *id == program.id());
-        let links = links.map(|(link, _)| format!("BPF link {link} of the program {name}"));
-        links
-            .chain([format!("BPF program {} ({name})", program.id())])
-            .collect()
-    })
+    let links: Vec<_> = bpf::links().collect();
+    bpf::programs()
+        .filter(|program| !program.name.starts_with(SYSTEMD))
+        .flat_map(move |program| {
+            let links = links.iter().filter(|link| link.program == program.id);
+            let links = links.map(|link| format!("BPF link {} of the program {}", link.id, program.name));
+            links
+                .chain([format!("BPF program {} ({})", program.id, program.name)])
+                .collect::<Vec<_>>()
+        })
 }

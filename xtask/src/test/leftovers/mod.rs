@@ -3,6 +3,7 @@
 //! Everything but processes is found by comparing what there is before and after; so whatever somebody else makes
 //! during the run looks like ours. Processes are found by descent, and ended.
 
+mod bpf;
 mod kernel;
 mod places;
 mod processes;

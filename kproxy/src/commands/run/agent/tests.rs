@@ -14,7 +14,12 @@ use crate::model::{Kind, ObjectName, samples};
 use crate::plan::{Action, Capacity, MapContents};
 use crate::source::{Change, News};
 
-const CAPACITY: Capacity = Capacity { addresses: 64, frontends: 64, slots: 256, backends: 64 };
+const CAPACITY: Capacity = Capacity {
+    addresses: 64,
+    frontends: 64,
+    slots: 256,
+    backends: 64,
+};
 
 #[derive(Debug, Default)]
 struct State {
@@ -37,7 +42,10 @@ impl Kernel for Fake {
         state.plans += 1;
         for step in &plan.steps {
             let service = step.service.as_ref().map(|service| service.name.as_str());
-            if matches!(step.action, Action::PutFrontend { .. }) && service.is_some() && service == state.refused {
+            if matches!(step.action, Action::PutFrontend { .. })
+                && service.is_some()
+                && service == state.refused
+            {
                 bail!("{step}: refused");
             }
             write(&mut state.contents, &step.action);
@@ -95,12 +103,20 @@ fn write(contents: &mut MapContents, action: &Action) {
 
 fn agent() -> (Agent<Fake>, Fake) {
     let kernel = Fake::default();
-    (Agent::new(Index::new("here"), Applied::new(CAPACITY), kernel.clone()), kernel)
+    (
+        Agent::new(Index::new("here"), Applied::new(CAPACITY), kernel.clone()),
+        kernel,
+    )
 }
 
 fn synced_agent() -> (Agent<Fake>, Fake) {
     let (mut agent, kernel) = agent();
-    agent.take_in(Kind::ALL.into_iter().map(|kind| Event::now(News::Listed(kind))).collect());
+    agent.take_in(
+        Kind::ALL
+            .into_iter()
+            .map(|kind| Event::now(News::Listed(kind)))
+            .collect(),
+    );
     (agent, kernel)
 }
 
@@ -112,7 +128,10 @@ fn service(name: &str, address: &str) -> Event {
 }
 
 fn slice(addresses: &[&str]) -> Event {
-    let endpoints: Value = addresses.iter().map(|address| json!({ "addresses": [address] })).collect();
+    let endpoints: Value = addresses
+        .iter()
+        .map(|address| json!({ "addresses": [address] }))
+        .collect();
     let parsed = samples::parse_slice(json!({ "endpoints": endpoints })).expect("a slice");
     Event::now(News::Slice(Change::Applied(parsed)))
 }
@@ -121,7 +140,9 @@ fn slice(addresses: &[&str]) -> Event {
 fn programmed(kernel: &Fake) -> BTreeMap<String, u32> {
     let state = kernel.0.borrow();
     let frontends = state.contents.frontends.iter();
-    frontends.map(|(key, frontend)| (key.address.to_string(), frontend.inside.count)).collect()
+    frontends
+        .map(|(key, frontend)| (key.address.to_string(), frontend.inside.count))
+        .collect()
 }
 
 fn row(address: &str, backends: u32) -> (String, u32) {
@@ -131,27 +152,40 @@ fn row(address: &str, backends: u32) -> (String, u32) {
 #[test]
 fn nothing_is_written_before_every_source_is_synced() {
     let (mut agent, kernel) = agent();
-    let left_over = FrontendKey {
-        address: Address::from("10.96.0.99".parse::<std::net::IpAddr>().expect("address")),
-        port: Port::new(80),
-        protocol: Protocol::TCP,
-    };
-    kernel.0.borrow_mut().contents.frontends.insert(left_over, bytemuck::Zeroable::zeroed());
+    let address = Address::from("10.96.0.99".parse::<std::net::IpAddr>().expect("address"));
+    let left_over = FrontendKey::new(address, Port::new(80), Protocol::TCP);
+    kernel
+        .0
+        .borrow_mut()
+        .contents
+        .frontends
+        .insert(left_over, bytemuck::Zeroable::zeroed());
     agent.applied = Applied::adopt(CAPACITY, kernel.0.borrow().contents.clone());
 
-    agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.0.0.1", "10.0.0.2"])]);
+    agent.take_in(vec![
+        service("web", "10.96.0.1"),
+        slice(&["10.0.0.1", "10.0.0.2"]),
+    ]);
     for kind in Kind::ALL {
         assert_eq!(kernel.0.borrow().plans, 0);
         agent.take_in(vec![Event::now(News::Listed(kind))]);
     }
-    assert_eq!(programmed(&kernel), [row("10.96.0.1", 2)].into(), "and what is left over goes");
+    assert_eq!(
+        programmed(&kernel),
+        [row("10.96.0.1", 2)].into(),
+        "and what is left over goes"
+    );
 }
 
 #[test]
 fn a_batch_is_one_plan_and_nothing_new_is_none() {
     let (mut agent, kernel) = synced_agent();
     let plans = kernel.0.borrow().plans;
-    agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.0.0.1"]), slice(&["10.0.0.1", "10.0.0.2"])]);
+    agent.take_in(vec![
+        service("web", "10.96.0.1"),
+        slice(&["10.0.0.1"]),
+        slice(&["10.0.0.1", "10.0.0.2"]),
+    ]);
     assert_eq!(kernel.0.borrow().plans, plans + 1);
     assert_eq!(programmed(&kernel), [row("10.96.0.1", 2)].into());
     agent.take_in(vec![service("web", "10.96.0.1")]);
@@ -162,10 +196,18 @@ fn a_batch_is_one_plan_and_nothing_new_is_none() {
 fn a_service_that_can_not_be_written_leaves_the_others_alone_and_is_tried_again() {
     let (mut agent, kernel) = synced_agent();
     kernel.0.borrow_mut().refused = Some("bad");
-    agent.take_in(vec![service("bad", "10.96.0.1"), service("good", "10.96.0.2"), slice(&["10.0.0.1"])]);
+    agent.take_in(vec![
+        service("bad", "10.96.0.1"),
+        service("good", "10.96.0.2"),
+        slice(&["10.0.0.1"]),
+    ]);
     assert_eq!(programmed(&kernel), [row("10.96.0.2", 0)].into());
     agent.take_in(vec![service("web", "10.96.0.3")]);
-    assert_eq!(programmed(&kernel), [row("10.96.0.2", 0), row("10.96.0.3", 1)].into(), "others go on");
+    assert_eq!(
+        programmed(&kernel),
+        [row("10.96.0.2", 0), row("10.96.0.3", 1)].into(),
+        "others go on"
+    );
 
     let again = agent.wake_at().expect("a next try");
     agent.wake(again);
@@ -173,7 +215,10 @@ fn a_service_that_can_not_be_written_leaves_the_others_alone_and_is_tried_again(
     kernel.0.borrow_mut().refused = None;
     let again = agent.wake_at().expect("another try");
     agent.wake(again);
-    assert_eq!(programmed(&kernel), [row("10.96.0.1", 0), row("10.96.0.2", 0), row("10.96.0.3", 1)].into());
+    assert_eq!(
+        programmed(&kernel),
+        [row("10.96.0.1", 0), row("10.96.0.2", 0), row("10.96.0.3", 1)].into()
+    );
     assert_eq!(agent.retry.at(), None);
 }
 
@@ -195,7 +240,12 @@ fn ready_means_programmed_and_all_doors_known() {
     let (mut agent, _) = agent();
     agent.take_in_device(DeviceEvent::Listed);
     assert!(!agent.ready);
-    agent.take_in(Kind::ALL.into_iter().map(|kind| Event::now(News::Listed(kind))).collect());
+    agent.take_in(
+        Kind::ALL
+            .into_iter()
+            .map(|kind| Event::now(News::Listed(kind)))
+            .collect(),
+    );
     assert!(agent.ready);
     let (mut agent, _) = synced_agent();
     assert!(!agent.ready);
@@ -206,14 +256,25 @@ fn ready_means_programmed_and_all_doors_known() {
 #[test]
 fn doors_follow_devices_before_anything_is_synced() {
     let (mut agent, kernel) = agent();
-    let device = |index: u32| Device { index, name: format!("pod{index}") };
-    let attached = |index, door| DeviceEvent::Changed(DeviceChange::Attached { device: device(index), door });
+    let device = |index: u32| Device {
+        index,
+        name: format!("pod{index}"),
+    };
+    let attached = |index, door| {
+        DeviceEvent::Changed(DeviceChange::Attached {
+            device: device(index),
+            door,
+        })
+    };
     kernel.0.borrow_mut().stubborn = Some(6);
     agent.take_in_device(attached(5, Door::Pod));
     agent.take_in_device(attached(6, Door::Pod));
     agent.take_in_device(attached(7, Door::Uplink));
     agent.take_in_device(DeviceEvent::Listed);
-    agent.take_in_device(DeviceEvent::Changed(DeviceChange::Detached { device: device(5), door: Door::Pod }));
+    agent.take_in_device(DeviceEvent::Changed(DeviceChange::Detached {
+        device: device(5),
+        door: Door::Pod,
+    }));
     assert_eq!(kernel.0.borrow().doors, ["+pod5", "only {5, 6}", "-5"]);
 
     kernel.0.borrow_mut().stubborn = None;
