@@ -1,6 +1,6 @@
 //! Answers: a packet that leaves by a pod's door.
 
-use kproxy_common::{Applies, Door, Flow};
+use kproxy_common::{Applies, Door, Flow, Nanoseconds};
 
 use crate::packet::Packet;
 use crate::parse::{self, Segment};
@@ -19,23 +19,20 @@ pub fn pod_egress<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     let Ok(segment) = parse::segment(packet, &network) else {
         return Verdict::Bystander;
     };
-    let Some((age, flow)) = find(tables, &segment) else {
+    // Both maps: the answer to a connection that was forgotten and begun again in its middle is no SYN, and yet its
+    // entry is in `FLOWS_NEW`.
+    let Some((age, flow)) = track::find(tables, &segment.tuple) else {
         return Verdict::Bystander;
     };
     if !flow.applies.contains(Applies::EGRESS) {
         return Verdict::Bystander;
     }
-    answer(packet, tables, &segment, (age, &flow)).counted(tables, Door::PodEgress)
-}
-
-/// Finds the reply entry. A TCP connection that is open has its entry in `FLOWS`, so most packets that answer no
-/// translated request end after one lookup.
-#[inline(always)]
-fn find<T: Tables>(tables: &T, segment: &Segment) -> Option<(Age, Flow)> {
-    if segment.is_tcp() && !segment.flags.answers_open() {
-        return Some((Age::Answered, tables.flow(Age::Answered, &segment.tuple)?));
+    let now = tables.now();
+    if track::is_left_over(tables, &segment, &flow, now) {
+        track::remove(tables, age, &segment.tuple, &flow);
+        return Verdict::Bystander;
     }
-    track::find(tables, &segment.tuple)
+    answer(packet, tables, &segment, (age, &flow), now).counted(tables, Door::PodEgress)
 }
 
 #[inline(always)]
@@ -44,8 +41,9 @@ fn answer<P: Packet, T: Tables>(
     tables: &T,
     segment: &Segment,
     (age, flow): (Age, &Flow),
+    now: Nanoseconds,
 ) -> Verdict {
-    if track::note(tables, Door::PodEgress, segment, (age, flow), tables.now()).is_err() {
+    if track::note(tables, Door::PodEgress, segment, (age, flow), now).is_err() {
         // The client's next packets would not find a flow that was not recorded: let the peer answer again.
         return Verdict::DropMap;
     }
