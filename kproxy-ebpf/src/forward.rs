@@ -100,10 +100,12 @@ fn choose<T: Tables>(
     flow: &mut Flow,
 ) -> Result<(), Verdict> {
     let tuple = &segment.tuple;
+    // Nothing to reset and nothing to refuse: a flow for it would only push out a living one.
+    if segment.flags.rst() {
+        return Err(Verdict::Bystander);
+    }
     let key = FrontendKey::new(tuple.destination, tuple.destination_port, tuple.protocol);
     match balance::choose(tables, Door::PodIngress, &key, Client::Inside) {
-        // Nothing to reset: a flow for it would only push out a living one.
-        Choice::Backend(..) if segment.flags.rst() => Err(Verdict::Bystander),
         Choice::Backend(index, backend) => {
             *flow = towards(tuple, index, &backend, now);
             Ok(())

@@ -38,11 +38,11 @@ impl TcpFlags {
         self.0 & (Self::SYN | Self::ACK) == Self::SYN
     }
 
-    /// Has a SYN or an RST: the only answers that an unanswered connection can get.
+    /// Opens a connection, from either side.
     #[must_use]
     #[inline(always)]
-    pub const fn answers_open(self) -> bool {
-        self.0 & (Self::SYN | Self::RST) != 0
+    pub const fn syn(self) -> bool {
+        self.0 & Self::SYN != 0
     }
 
     /// Ends this direction.

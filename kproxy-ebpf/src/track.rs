@@ -38,6 +38,19 @@ pub fn is_over<T: Tables>(tables: &T, door: Door, segment: &Segment, flow: &Flow
     idle > tables.settings().udp_idle
 }
 
+/// Whether a packet that looks like the answer to a flow belongs to somebody else: the flow has ended, and since then its
+/// client has used the same port to ask the backend directly, by its own address.
+#[inline(always)]
+pub fn is_left_over<T: Tables>(tables: &T, segment: &Segment, flow: &Flow, now: Nanoseconds) -> bool {
+    let idle = now.since(flow.seen);
+    if segment.is_tcp() {
+        // What begins a conversation is a SYN, or an RST that refuses it.
+        return (segment.flags.syn() || segment.flags.rst())
+            && (flow.state.contains(FlowState::CLOSED) || idle > tables.settings().tcp_idle);
+    }
+    idle > tables.settings().udp_idle
+}
+
 /// Whether the service has lost this backend since the given generation.
 #[inline(always)]
 pub fn is_gone<T: Tables>(tables: &T, index: BackendIndex, generation: Generation) -> bool {
@@ -109,13 +122,17 @@ fn write<T: Tables>(
     // Proof of life moves the flow to the map that a flood of unanswered packets can not churn. A refusal is none.
     let answered = flow.state.contains(FlowState::REPLY) && !segment.flags.rst();
     let target = if answered { Age::Answered } else { age };
-    tables.insert_flow(door, target, &twin_key, &twin, Existing::Replace)?;
-    tables.insert_flow(door, target, tuple, &flow, Existing::Replace)?;
-    if target != age {
-        tables.remove_flow(age, tuple);
-        tables.remove_flow(age, &twin_key);
-        tables.count(door, Counter::Promoted);
+    let written = tables
+        .insert_flow(door, target, &twin_key, &twin, Existing::Replace)
+        .and_then(|()| tables.insert_flow(door, target, tuple, &flow, Existing::Replace));
+    if target == age {
+        // The flow is recorded. It goes on without the news, rather than lose a packet for them.
+        return Ok(());
     }
+    written?;
+    tables.remove_flow(age, tuple);
+    tables.remove_flow(age, &twin_key);
+    tables.count(door, Counter::Promoted);
     Ok(())
 }
 

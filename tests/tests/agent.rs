@@ -18,6 +18,10 @@ const WEB: Port = Port {
 /// How long a change may take to show. A bound against hanging, not a measurement.
 const BOUND: Duration = Duration::from_secs(10);
 
+/// How long a client waits. A rejection by packet may reach the client while `connect` still holds the socket; then the
+/// kernel keeps it as a soft error, and only the answer to the next SYN, a second later, ends the call.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// A cluster whose agents follow an API server.
 struct Stage<'a> {
     cluster: &'a Cluster,
@@ -89,7 +93,10 @@ impl<'a> Stage<'a> {
         for via in [Via::Socket, Via::Packet] {
             let deadline = Instant::now() + BOUND;
             loop {
-                let reports = self.cluster.pod("client").ask(via, &Options::to(to))?;
+                let reports = self
+                    .cluster
+                    .pod("client")
+                    .ask(via, &Options::to(to).timeout(PATIENCE))?;
                 let report = reports.first().context("a client without a report")?;
                 if wanted(report.result, report.pod()) {
                     break;

@@ -21,7 +21,10 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn new(services: u32, endpoints: u32) -> Self {
         let pods = (0..services).map(|service| (0..endpoints).map(|pod| service * endpoints + pod).collect());
-        Self { pods: pods.collect(), next_pod: services * endpoints }
+        Self {
+            pods: pods.collect(),
+            next_pod: services * endpoints,
+        }
     }
 
     /// The next change: one service's slice with its oldest pod replaced by a new one.

@@ -23,12 +23,22 @@ impl Distribution {
         const WIDTH: usize = 60;
         let bucket = |duration: &Duration| duration.as_micros().max(1).ilog2();
         let mut lines = String::new();
-        let largest = self.0.chunk_by(|a, b| bucket(a) == bucket(b)).map(<[_]>::len).max().unwrap_or(1);
+        let largest = self
+            .0
+            .chunk_by(|a, b| bucket(a) == bucket(b))
+            .map(<[_]>::len)
+            .max()
+            .unwrap_or(1);
         for chunk in self.0.chunk_by(|a, b| bucket(a) == bucket(b)) {
             let from = 1_u128 << bucket(&chunk[0]);
             let bar = "#".repeat((chunk.len() * WIDTH).div_ceil(largest));
             // Writing to a string can not fail.
-            let _ = writeln!(lines, "  {from:>7} us .. {:>7} us {:>8}  {bar}", from * 2, chunk.len());
+            let _ = writeln!(
+                lines,
+                "  {from:>7} us .. {:>7} us {:>8}  {bar}",
+                from * 2,
+                chunk.len()
+            );
         }
         lines
     }
@@ -36,7 +46,13 @@ impl Distribution {
 
 impl fmt::Display for Distribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (label, share) in [("p50", 500), ("p90", 900), ("p99", 990), ("p99.9", 999), ("max", 1000)] {
+        for (label, share) in [
+            ("p50", 500),
+            ("p90", 900),
+            ("p99", 990),
+            ("p99.9", 999),
+            ("max", 1000),
+        ] {
             write!(f, "{label} {:>7} us  ", self.per_mille(share).as_micros())?;
         }
         Ok(())
@@ -59,6 +75,9 @@ mod tests {
     fn every_value_is_in_the_histogram() {
         let histogram = Distribution::new([0, 1, 2, 3, 900].map(Duration::from_micros).into()).histogram();
         assert_eq!(histogram.lines().count(), 3);
-        assert!(histogram.contains("512 us ..    1024 us        1  "), "{histogram}");
+        assert!(
+            histogram.contains("512 us ..    1024 us        1  "),
+            "{histogram}"
+        );
     }
 }

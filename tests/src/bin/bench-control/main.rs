@@ -57,19 +57,34 @@ struct Sample {
 
 impl Sample {
     fn total(&self) -> Duration {
-        let Self { parse, index, plan, apply, writes: _ } = *self;
+        let Self {
+            parse,
+            index,
+            plan,
+            apply,
+            writes: _,
+        } = *self;
         parse + index + plan + apply
     }
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let Arguments { services, endpoints, changes, pause } = arguments;
+    let Arguments {
+        services,
+        endpoints,
+        changes,
+        pause,
+    } = arguments;
     let place = Place::new(u64::from(services) * u64::from(endpoints))?;
     let mut cluster = Cluster::new(services, endpoints);
     let (mut agent, first) = start(&place, &cluster)?;
     println!("{services} services x {endpoints} endpoints");
-    println!("  first sync: {:.1?} from the last event to the last of {} map writes", first.total(), first.writes);
+    println!(
+        "  first sync: {:.1?} from the last event to the last of {} map writes",
+        first.total(),
+        first.writes
+    );
 
     let mut samples = Vec::new();
     let mut released = Instant::now();
@@ -95,11 +110,18 @@ fn start(place: &Place, cluster: &Cluster) -> anyhow::Result<(Agent, Sample)> {
     let (dataplane, contents) = Dataplane::open(&place.options).context("opening the data plane")?;
     let applied = Applied::adopt(place.options.sizes.capacity(), contents);
     let index = cluster.index()?;
-    let mut agent = Agent { index, applied, dataplane };
+    let mut agent = Agent {
+        index,
+        applied,
+        dataplane,
+    };
     let started = Instant::now();
     let wanted = agent.index.take_changes();
     let indexed = Instant::now();
-    let wanted = wanted.into_iter().filter_map(|(name, service)| Some((name, service?))).collect();
+    let wanted = wanted
+        .into_iter()
+        .filter_map(|(name, service)| Some((name, service?)))
+        .collect();
     let plan = agent.applied.replace(wanted);
     let planned = Instant::now();
     let writes = agent.apply(&plan)?;
@@ -117,11 +139,18 @@ impl Agent {
     /// One EndpointSlice as its bytes arrive.
     fn change(&mut self, bytes: &[u8]) -> anyhow::Result<Sample> {
         let arrived = Instant::now();
-        let event = Event { arrived, news: cluster::parse_slice(bytes)? };
+        let event = Event {
+            arrived,
+            news: cluster::parse_slice(bytes)?,
+        };
         let parsed = Instant::now();
         self.index.apply(event);
         let changes = self.index.take_changes();
-        ensure!(changes.len() == 1, "one slice changed {} service ports", changes.len());
+        ensure!(
+            changes.len() == 1,
+            "one slice changed {} service ports",
+            changes.len()
+        );
         let indexed = Instant::now();
         let plan = self.applied.change(changes);
         let planned = Instant::now();
@@ -146,7 +175,10 @@ impl Agent {
 
 fn report(samples: &[Sample]) {
     let of = |part: fn(&Sample) -> Duration| Distribution::new(samples.iter().map(part).collect());
-    println!("  {} changes of one EndpointSlice, from its bytes to the last map write:", samples.len());
+    println!(
+        "  {} changes of one EndpointSlice, from its bytes to the last map write:",
+        samples.len()
+    );
     let total = of(Sample::total);
     println!("    {total}");
     println!("  of which");
@@ -163,9 +195,15 @@ fn report(samples: &[Sample]) {
 /// The maps against an index that never saw a change.
 fn check(agent: &Agent, cluster: &Cluster) -> anyhow::Result<()> {
     let wanted = cluster.index()?.take_changes();
-    let wanted = wanted.into_iter().filter_map(|(name, service)| Some((name, service?))).collect();
+    let wanted = wanted
+        .into_iter()
+        .filter_map(|(name, service)| Some((name, service?)))
+        .collect();
     let contents = agent.dataplane.contents()?;
     let plan = Applied::adopt(agent.applied.capacity(), contents).replace(wanted);
-    ensure!(plan == Plan::default(), "the maps differ from what is wanted: {plan:?}");
+    ensure!(
+        plan == Plan::default(),
+        "the maps differ from what is wanted: {plan:?}"
+    );
     Ok(())
 }

@@ -23,12 +23,17 @@ impl Place {
         let name = format!("kproxy-bench-{}", std::process::id());
         let cgroup = mounts::cgroup(None)?.join(&name);
         std::fs::create_dir(&cgroup).with_context(|| format!("making the cgroup {}", cgroup.display()))?;
-        let entries = |each: u64| u32::try_from((endpoints * each).clamp(65_536, 1 << 26)).unwrap_or(u32::MAX);
+        let entries =
+            |each: u64| u32::try_from((endpoints * each).clamp(65_536, 1 << 26)).unwrap_or(u32::MAX);
         let options = Options {
             pin_dir: Path::new("/sys/fs/bpf").join(&name),
             cgroup,
             // What changes within a grace period needs its room twice.
-            sizes: Sizes { slots: entries(4).max(1 << 20), backends: entries(2), ..Sizes::default() },
+            sizes: Sizes {
+                slots: entries(4).max(1 << 20),
+                backends: entries(2),
+                ..Sizes::default()
+            },
             settings: Settings::DEFAULT,
         };
         Ok(Self { options, stopped })
