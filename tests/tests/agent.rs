@@ -111,14 +111,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Loads on both families, by socket and by packet.
-    fn loads(&self, to: [SocketAddr; 2]) -> anyhow::Result<Vec<Load>> {
+    fn loads(&self, to: [SocketAddr; 2]) -> anyhow::Result<Vec<(Via, Load)>> {
         let client = self.cluster.pod("client");
         let mut loads = Vec::new();
         for destination in to {
             for via in [Via::Socket, Via::Packet] {
                 let mut options = Options::to(destination);
                 options.interval = Duration::from_millis(2);
-                loads.push(client.load(via, &options, 2)?);
+                loads.push((via, client.load(via, &options, 2)?));
             }
         }
         Ok(loads)
@@ -126,14 +126,14 @@ impl<'a> Stage<'a> {
 }
 
 /// Stops loads and returns whose pods answered; every request must have been answered.
-fn all_answered(loads: Vec<Load>) -> anyhow::Result<std::collections::BTreeSet<String>> {
+fn all_answered(loads: Vec<(Via, Load)>) -> anyhow::Result<std::collections::BTreeSet<String>> {
     let mut pods = std::collections::BTreeSet::new();
-    for load in loads {
+    for (via, load) in loads {
         let (totals, failures) = load.stop()?;
         ensure!(totals.requests > 10, "the load hardly ran: {totals:?}");
         ensure!(
             failures.is_empty(),
-            "{} of {} requests failed: {failures:#?}",
+            "{} of {} requests via {via:?} failed: {failures:?}",
             failures.len(),
             totals.requests
         );
