@@ -87,7 +87,7 @@ fn lock(root: &Path) -> io::Result<File> {
     }
 }
 
-/// What [`remove_all`] took away.
+/// What `kproxy cleanup` took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemovedReport {
     /// Programs taken off their hooks.

@@ -68,7 +68,7 @@ mod tests {
         let distribution = Distribution::new((1..=1000).rev().map(Duration::from_micros).collect());
         assert_eq!(distribution.per_mille(500), Duration::from_micros(500));
         assert_eq!(distribution.per_mille(999), Duration::from_micros(999));
-        assert_eq!(distribution.per_mille(1000), Duration::from_micros(1000));
+        assert_eq!(distribution.per_mille(1000), Duration::from_millis(1));
     }
 
     #[test]
