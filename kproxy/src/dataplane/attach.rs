@@ -37,17 +37,46 @@ pub(super) const POD_DOOR: [(&str, hook); 2] = [
 /// Ends the name of a pin that is not in its place yet.
 const FRESH: &str = "-new";
 
+/// A cgroup v2 directory that is known to be there.
+pub(super) struct Cgroup<'a> {
+    path: &'a Path,
+    directory: File,
+    /// The kernel's id of the cgroup (`cgroup_id`).
+    inode: u64,
+}
+
+impl<'a> Cgroup<'a> {
+    pub(super) fn open(path: &'a Path) -> Result<Self, AttachError> {
+        let opened = File::open(path).and_then(|directory| Ok((directory.metadata()?.ino(), directory)));
+        match opened {
+            Ok((inode, directory)) => Ok(Self {
+                path,
+                directory,
+                inode,
+            }),
+            Err(source) => Err(AttachError::Cgroup {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+}
+
 /// Opens the socket door for every process below a cgroup.
-pub(super) fn attach_cgroup(programs: &Programs, pins: &Pins, path: &Path) -> Result<(), AttachError> {
-    let opened = File::open(path).and_then(|directory| Ok((directory.metadata()?.ino(), directory)));
-    let (inode, directory) = opened.map_err(|source| AttachError::Cgroup {
-        path: path.to_owned(),
-        source,
-    })?;
+pub(super) fn attach_cgroup(
+    programs: &Programs,
+    pins: &Pins,
+    cgroup: &Cgroup<'_>,
+) -> Result<(), AttachError> {
+    let Cgroup {
+        path,
+        directory,
+        inode,
+    } = cgroup;
     for (name, attach_type) in SOCKET_DOOR {
         let program = programs.descriptor(name);
         let expected = Hook::Cgroup {
-            inode,
+            inode: *inode,
             attach_type: attach_type as u32,
         };
         let target = Target::Cgroup(directory.as_fd());

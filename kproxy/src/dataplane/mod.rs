@@ -42,6 +42,7 @@ pub use options::{Options, Sizes};
 pub use pins::RemovedReport;
 
 use crate::plan::{MapContents, Plan};
+use attach::Cgroup;
 use pins::Pins;
 use programs::Programs;
 use resize::Resize;
@@ -70,6 +71,7 @@ impl Dataplane {
             sizes,
             settings,
         } = options;
+        let cgroup = Cgroup::open(cgroup)?;
         let pins = Pins::open(pin_dir)?;
         let decisions = layout::decide(OBJECT, sizes, &pins)?;
         let old = resize::prepare(&decisions, &pins)?;
@@ -78,7 +80,7 @@ impl Dataplane {
         let tables = Tables::open(&pins)?;
         let contents = tables.contents()?;
         attach::remove_stale(&pins)?;
-        attach::attach_cgroup(&programs, &pins, cgroup)?;
+        attach::attach_cgroup(&programs, &pins, &cgroup)?;
         resize.finish()?;
         Ok((
             Self {

@@ -264,6 +264,7 @@ fn a_missing_cgroup_is_named() {
         error.to_string().contains("/nowhere") && error.to_string().contains("--cgroup"),
         "{error}"
     );
+    assert!(!place.options.pin_dir.exists(), "nothing was pinned");
     place.options.cgroup = cgroup;
 }
 

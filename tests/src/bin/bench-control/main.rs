@@ -7,6 +7,7 @@ mod cluster;
 mod distribution;
 mod place;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -68,8 +69,17 @@ impl Sample {
     }
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-control: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments {
         services,
         endpoints,
@@ -88,6 +98,7 @@ fn main() -> anyhow::Result<()> {
 
     let mut samples = Vec::new();
     let mut released = Instant::now();
+    let mut pauses = Vec::new();
     for number in 0..changes {
         if place.stopped() {
             bail!("stopped");
@@ -98,9 +109,12 @@ fn main() -> anyhow::Result<()> {
             released = Instant::now();
             let plan = agent.applied.release(released);
             agent.dataplane.apply(&plan)?;
+            pauses.push(released.elapsed());
         }
     }
     report(&samples);
+    println!("  between changes, once a second, what had rested was freed:");
+    println!("    {}", Distribution::new(pauses));
     check(&agent, &cluster)?;
     println!("  the maps hold what is wanted, and a restart would have nothing to do");
     Ok(())
