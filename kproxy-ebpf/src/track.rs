@@ -44,7 +44,8 @@ pub fn is_over<T: Tables>(tables: &T, door: Door, segment: &Segment, flow: &Flow
 pub fn is_left_over<T: Tables>(tables: &T, segment: &Segment, flow: &Flow, now: Nanoseconds) -> bool {
     let idle = now.since(flow.seen);
     if segment.is_tcp() {
-        return segment.flags.syn()
+        // What begins a conversation is a SYN, or an RST that refuses it.
+        return (segment.flags.syn() || segment.flags.rst())
             && (flow.state.contains(FlowState::CLOSED) || idle > tables.settings().tcp_idle);
     }
     idle > tables.settings().udp_idle

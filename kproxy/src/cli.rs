@@ -30,8 +30,12 @@ pub enum Command {
 /// `kproxy run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// Name of this machine's Node object [default: $`NODE_NAME`, else the host's name].
-    #[arg(long, value_name = "NAME")]
+    /// Name of this machine's Node object.
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "Name of this machine's Node object [default: $NODE_NAME, else the host's name]"
+    )]
     pub hostname_override: Option<String>,
 
     /// Where Services come from.
@@ -42,7 +46,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub places: PlaceArgs,
 
-    /// Names or patterns (`*`, `?`, `[a-z]`) of the devices that are host ends of pods' interfaces; no other device is
+    /// Names or patterns (*, ?, [a-z]) of the devices that are host ends of pods' interfaces; no other device is
     /// one then [default: found by looking at the devices].
     #[arg(long, value_name = "PATTERN,...", value_delimiter = ',')]
     pub pod_devices: Vec<String>,
@@ -52,8 +56,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATTERN,...", value_delimiter = ',')]
     pub uplink_devices: Vec<String>,
 
-    /// How log lines look. What is logged is chosen by $`RUST_LOG` [default: info].
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    /// How log lines look.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = LogFormat::Text,
+        help = "How log lines look; $RUST_LOG chooses what is logged, info without it"
+    )]
     pub log_format: LogFormat,
 
     /// How large the tables are.
@@ -64,7 +73,7 @@ pub struct RunArgs {
 /// Where Services and their endpoints come from: a Kubernetes API server, unless a directory is named.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SourceArgs {
-    /// Read Services and `EndpointSlices` from the YAML and JSON files of this directory, and follow their changes.
+    /// Read Services and their endpoint slices from the YAML and JSON files of this directory, and follow their changes.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "master"])]
     pub manifests: Option<PathBuf>,
 

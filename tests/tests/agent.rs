@@ -18,6 +18,10 @@ const WEB: Port = Port {
 /// How long a change may take to show. A bound against hanging, not a measurement.
 const BOUND: Duration = Duration::from_secs(10);
 
+/// How long a client waits. A rejection by packet may reach the client while `connect` still holds the socket; then the
+/// kernel keeps it as a soft error, and only the answer to the next SYN, a second later, ends the call.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// A cluster whose agents follow an API server.
 struct Stage<'a> {
     cluster: &'a Cluster,
@@ -89,7 +93,10 @@ impl<'a> Stage<'a> {
         for via in [Via::Socket, Via::Packet] {
             let deadline = Instant::now() + BOUND;
             loop {
-                let reports = self.cluster.pod("client").ask(via, &Options::to(to))?;
+                let reports = self
+                    .cluster
+                    .pod("client")
+                    .ask(via, &Options::to(to).timeout(PATIENCE))?;
                 let report = reports.first().context("a client without a report")?;
                 if wanted(report.result, report.pod()) {
                     break;
@@ -104,14 +111,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Loads on both families, by socket and by packet.
-    fn loads(&self, to: [SocketAddr; 2]) -> anyhow::Result<Vec<Load>> {
+    fn loads(&self, to: [SocketAddr; 2]) -> anyhow::Result<Vec<(Via, Load)>> {
         let client = self.cluster.pod("client");
         let mut loads = Vec::new();
         for destination in to {
             for via in [Via::Socket, Via::Packet] {
                 let mut options = Options::to(destination);
                 options.interval = Duration::from_millis(2);
-                loads.push(client.load(via, &options, 2)?);
+                loads.push((via, client.load(via, &options, 2)?));
             }
         }
         Ok(loads)
@@ -119,14 +126,14 @@ impl<'a> Stage<'a> {
 }
 
 /// Stops loads and returns whose pods answered; every request must have been answered.
-fn all_answered(loads: Vec<Load>) -> anyhow::Result<std::collections::BTreeSet<String>> {
+fn all_answered(loads: Vec<(Via, Load)>) -> anyhow::Result<std::collections::BTreeSet<String>> {
     let mut pods = std::collections::BTreeSet::new();
-    for load in loads {
+    for (via, load) in loads {
         let (totals, failures) = load.stop()?;
         ensure!(totals.requests > 10, "the load hardly ran: {totals:?}");
         ensure!(
             failures.is_empty(),
-            "{} of {} requests failed: {failures:#?}",
+            "{} of {} requests via {via:?} failed: {failures:?}",
             failures.len(),
             totals.requests
         );

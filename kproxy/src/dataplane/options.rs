@@ -26,7 +26,7 @@ pub struct Sizes {
     pub addresses: u32,
     /// Service addresses with their ports and protocols.
     pub frontends: u32,
-    /// Places in backend sets. A changed set needs its place twice for a moment.
+    /// Places in backend sets, eight bytes each. A changed set needs its place twice for a moment.
     pub slots: u32,
     /// Endpoints of service ports.
     pub backends: u32,
@@ -53,20 +53,6 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Defaults for a machine with this much memory in bytes: a flow takes about 200 bytes, and flows get one part in
-    /// 256 of the memory.
-    #[must_use]
-    pub fn for_memory(bytes: u64) -> Self {
-        let flows = (bytes / 256 / 200).next_power_of_two().clamp(65_536, 4_194_304);
-        let flows = u32::try_from(flows).unwrap_or(u32::MAX);
-        Self {
-            flows,
-            flows_new: flows / 4,
-            socket_flows: flows / 4,
-            ..Self::default()
-        }
-    }
-
     /// What the plan may fill.
     #[must_use]
     pub fn capacity(&self) -> Capacity {

@@ -1,10 +1,10 @@
 //! Which network devices are doors, and when they come and go.
 //!
 //! * [`patterns`]: the device names that an operator gave
-//! * [`classify`]: one device's door, by what the kernel says about it
+//! * [`mod@classify`]: one device's door, by what the kernel says about it
 //! * [`table`]: everything known about this network namespace's devices, and what changed
 //! * [`message`]: netlink messages as that table wants them
-//! * [`follow`]: the netlink sockets
+//! * [`mod@follow`]: the netlink sockets
 //!
 //! Attaching programs is not done here: whoever owns the data plane acts on the [`Event`]s.
 
@@ -20,7 +20,7 @@ pub use follow::follow;
 pub use patterns::{PatternError, Patterns, Rules};
 pub use table::{Change, Device};
 
-/// What [`follow`] tells the owner of the data plane.
+/// What [`fn@follow`] tells the owner of the data plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A door opened or closed.

@@ -1,6 +1,6 @@
 //! Everything known about this network namespace's devices, and which doors open and close as it changes.
 //!
-//! Pure: [`super::follow`] feeds it and passes its answers on.
+//! Pure: [`mod@super::follow`] feeds it and passes its answers on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

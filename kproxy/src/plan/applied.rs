@@ -66,6 +66,12 @@ impl Applied {
         }
     }
 
+    /// How much the maps can hold.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
     /// Full resync: everything that is wanted; whatever else the maps hold goes.
     pub fn replace(&mut self, wanted: BTreeMap<ServicePortName, WantedService>) -> Plan {
         let mut changes: BTreeMap<Name, Option<WantedService>> =

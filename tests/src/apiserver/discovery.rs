@@ -86,6 +86,7 @@ fn resource(kind: &Kind) -> Vec<Value> {
         singular,
         name,
         short_names,
+        categories,
         namespaced,
         status,
         ..
@@ -97,6 +98,7 @@ fn resource(kind: &Kind) -> Vec<Value> {
         "kind": name,
         "verbs": VERBS,
         "shortNames": short_names,
+        "categories": categories,
     })];
     if *status {
         resources.push(json!({

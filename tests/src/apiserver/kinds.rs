@@ -32,6 +32,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// What `kubectl` accepts besides.
     pub(crate) short_names: &'static [&'static str],
+    /// Groups of resources for people: `kubectl get all`.
+    pub(crate) categories: &'static [&'static str],
     /// Whether objects live in namespaces.
     pub(crate) namespaced: bool,
     /// Whether `/status` is a separate resource.
@@ -90,6 +92,7 @@ const PLAIN: Kind = Kind {
     singular: "",
     name: "",
     short_names: &[],
+    categories: &[],
     namespaced: true,
     status: false,
     generation: false,
@@ -108,6 +111,7 @@ pub(crate) static KINDS: [Kind; 8] = [
         singular: "service",
         name: "Service",
         short_names: &["svc"],
+        categories: &["all"],
         status: true,
         fields: &[("spec.clusterIP", "/spec/clusterIP"), ("spec.type", "/spec/type")],
         merges: &[("spec.ports", Merge::By("port")), CONDITIONS],
@@ -187,6 +191,7 @@ pub(crate) static KINDS: [Kind; 8] = [
         singular: "pod",
         name: "Pod",
         short_names: &["po"],
+        categories: &["all"],
         status: true,
         fields: &[
             ("spec.nodeName", "/spec/nodeName"),

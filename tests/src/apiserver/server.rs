@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::faults::Plan;
 use super::identity::Tokens;
+use super::patch::Patch;
 use super::request::{Parameters, Request, is_set, path_not_found};
 use super::status::Status;
 use super::store::Store;
@@ -131,7 +132,7 @@ fn serve(
             write::create(server, request, body)
         }
         ("PUT", Some(name)) => write::update(server, request, name, body),
-        ("PATCH", Some(name)) => write::patch(server, request, name, headers, body),
+        ("PATCH", Some(name)) => write::patch(server, request, name, &Patch::parse(headers, body)?),
         ("DELETE", Some(name)) if !target.status => delete::delete(server, request, name, body),
         ("DELETE", None) if target.namespace.is_some() || !target.kind.namespaced => {
             delete::delete_collection(server, request)

@@ -1,6 +1,5 @@
 //! `create`, `update` and `patch`: every write ends in [`store`], which admits the object and stores it.
 
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -8,12 +7,15 @@ use super::admission::Admit;
 use super::convert;
 use super::kinds::Kind;
 use super::object::{self, Object, text};
-use super::patch;
+use super::patch::Patch;
 use super::request::Request;
 use super::respond::{self, View, view_served};
 use super::server::Server;
 use super::status::{Cause, Status};
 use super::store::{Contents, revision_of};
+
+/// How objects in the binary encoding of Go clients begin.
+const PROTOBUF: &[u8] = b"k8s\0";
 
 /// A new object.
 pub(crate) fn create(server: &Server, request: &Request, body: &[u8]) -> Result<Response, Status> {
@@ -82,8 +84,7 @@ pub(crate) fn patch(
     server: &Server,
     request: &Request,
     name: &str,
-    headers: &HeaderMap,
-    body: &[u8],
+    patch: &Patch,
 ) -> Result<Response, Status> {
     let kind = request.kind();
     server.store.with(|contents| {
@@ -92,7 +93,7 @@ pub(crate) fn patch(
             .ok_or_else(|| Status::not_found(kind, name))?;
         let old = view_served(kind, old.value.clone());
         let mut value = old.clone();
-        patch::apply(kind, headers, body, &mut value)?;
+        patch.apply(kind, &mut value)?;
         if text(&value, "/metadata/name") != name {
             let cause = Cause::invalid("metadata.name", &value["metadata"]["name"], "field is immutable");
             return Err(Status::invalid(kind, name, &[cause]));
@@ -148,6 +149,10 @@ fn store(
 }
 
 fn decode(kind: &Kind, body: &[u8]) -> Result<Value, Status> {
+    if body.starts_with(PROTOBUF) {
+        let message = "the API server for tests takes JSON only, not protobuf; with kubectl use `create ... --dry-run=client -o yaml | kubectl apply -f -`";
+        return Err(Status::new(415, "UnsupportedMediaType", message));
+    }
     let mut value: Value = serde_json::from_slice(body).map_err(|error| {
         Status::bad_request(format!(
             "the object provided is unrecognized (must be of type {}): {error}",

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Parser;
@@ -24,25 +24,27 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Arguments { address, kubeconfig } = Arguments::parse();
-    // Before the server starts, so that no signal can leave its processes behind.
     let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
 
+    // Whatever the signal interrupts, what was started is dropped, and with it the processes of a real server.
+    tokio::select! {
+        result = serve(address, &kubeconfig) => result,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
+async fn serve(address: SocketAddr, kubeconfig: &Path) -> anyhow::Result<()> {
     let server = ApiServer::start_with(Options {
         address,
         ..Options::default()
     })
     .await?;
-    server.write_kubeconfig(&kubeconfig)?;
+    server.write_kubeconfig(kubeconfig)?;
     let mut output = std::io::stdout();
     writeln!(output, "{}", server.url())
         .and_then(|()| output.flush())
         .context("print the address")?;
-
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    drop(server);
-    Ok(())
+    std::future::pending().await
 }

@@ -80,6 +80,10 @@ fn cargo_install() -> Command {
         .args(["--no-default-features", "--features"])
         .arg(format!("llvm-{LLVM_VERSION}"));
     cargo.env("LLVM_PREFIX", llvm_prefix());
+    // The work is done in LLVM; more than this only makes everybody wait.
+    cargo
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "none");
     cargo
 }
 

@@ -56,8 +56,8 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let sizes = sizes.resolve(memory::total())?;
     privileges::check()?;
     features::check()?;
-    mounts::bpf_file_system(&places.pin_dir)?;
     let cgroup = mounts::cgroup(places.cgroup.as_deref())?;
+    mounts::bpf_file_system(&places.pin_dir)?;
     let signals = Signals::catch()?;
 
     tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
@@ -67,16 +67,17 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         sizes,
         settings: Settings::DEFAULT,
     };
-    let (dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
+    // Dropping the set ends source and follower.
+    let mut tasks = JoinSet::new();
+    let (mut dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
+    follow_log(&mut tasks, &mut dataplane)?;
     tracing::info!(
         frontends = contents.frontends.len(),
-        "data plane in force, adopted as it was"
+        "data plane in force with what was pinned"
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
     let agent = Agent::new(Index::new(&node_name), applied, dataplane);
 
-    // Dropping the set ends source and follower.
-    let mut tasks = JoinSet::new();
     let (source_sender, events) = channel(QUEUE);
     let (device_sender, device_events) = channel(QUEUE);
     follow_source(&mut tasks, source, node_name, source_sender);
@@ -114,6 +115,22 @@ fn follow_source(
         node_name,
     };
     tasks.spawn(async move { Ok(kubernetes(options, sender).await?) });
+}
+
+#[cfg(feature = "debug-log")]
+fn follow_log(tasks: &mut JoinSet<Result<()>>, dataplane: &mut Dataplane) -> Result<()> {
+    let log = crate::dataplane::log::follow(dataplane)?;
+    tasks.spawn(async move {
+        log.await;
+        Ok(())
+    });
+    Ok(())
+}
+
+#[cfg(not(feature = "debug-log"))]
+#[expect(clippy::unnecessary_wraps, reason = "the other one can fail")]
+fn follow_log(_: &mut JoinSet<Result<()>>, _: &mut Dataplane) -> Result<()> {
+    Ok(())
 }
 
 struct Inputs {

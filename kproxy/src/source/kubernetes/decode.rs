@@ -3,10 +3,12 @@
 //! The usual answer is decoded straight into its types. Only when that fails it is read again as plain JSON, to find
 //! the one object to blame and the field in it.
 
+use std::marker::PhantomData;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::core::Status;
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Error, Value};
 
 use super::super::kind::Object;
@@ -51,12 +53,22 @@ struct Carrier<T> {
     object: T,
 }
 
+/// What an object says, made while its list is still being read. Only one object of the API's generous types exists
+/// at a time: a page full of them would leave the heap in pieces, with what is kept in between.
+struct Applied<K>(News, PhantomData<K>);
+
+impl<'de, K: Object> Deserialize<'de> for Applied<K> {
+    fn deserialize<D: Deserializer<'de>>(object: D) -> Result<Self, D::Error> {
+        Ok(Self(K::deserialize(object)?.applied(), PhantomData))
+    }
+}
+
 /// Decodes a page.
 pub(super) fn page<K: Object>(text: &str) -> Result<Page, Error> {
-    if let Ok(List { metadata, items }) = serde_json::from_str::<List<K>>(text) {
+    if let Ok(List { metadata, items }) = serde_json::from_str::<List<Applied<K>>>(text) {
         return assemble(
             metadata,
-            items.into_iter().flatten().map(Object::applied).collect(),
+            items.into_iter().flatten().map(|applied| applied.0).collect(),
         );
     }
     let List { metadata, items } = serde_json::from_str::<List<Value>>(text)?;
