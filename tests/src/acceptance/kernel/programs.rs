@@ -37,7 +37,7 @@ impl Programs {
     pub fn load(place: &Place) -> anyhow::Result<Self> {
         let mut loader = EbpfLoader::new();
         for name in maps::ALL {
-            loader.map_pin_path(*name, place.map(name));
+            loader.map_pin_path(name, place.map(name));
         }
         let mut object = loader.load(OBJECT).context("cannot load the object")?;
         for (name, program) in object.programs_mut() {
