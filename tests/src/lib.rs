@@ -1,11 +1,15 @@
 //! What tests, the demo and the benchmarks are built from.
 //!
+//! * [`acceptance`]: one table of cases for all runners
 //! * [`apiserver`]: a Kubernetes API server with the kinds that kproxy follows
 //! * [`cluster`]: nodes, pods and clients as network namespaces
 //! * [`echo`]: a server that says what it saw, and the client for it
+//! * [`host`]: the datapath in memory, without privileges
 //! * [`workload`]: Services and EndpointSlices as the controllers of a cluster write them
 
+pub mod acceptance;
 pub mod apiserver;
 pub mod cluster;
 pub mod echo;
+pub mod host;
 pub mod workload;

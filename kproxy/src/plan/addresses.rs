@@ -1,4 +1,8 @@
 //! The mirror of `ADDRESSES`: how many frontends stand on each address.
+//!
+//! An address keeps its entry when its last frontend goes: packets of connections that are open meet the gate first,
+//! and they live on when their service is gone (semantics 4.02). Nothing new begins there, since there is no frontend.
+//! As soon as the map is more than half full, such addresses go, the oldest first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +15,8 @@ struct Use {
     frontends: u32,
     /// What the map says; `None` if it has no entry.
     written: Option<AddressRole>,
+    /// When the last frontend went, as a key of [`Addresses::former`].
+    former: Option<u64>,
 }
 
 impl Use {
@@ -29,6 +35,9 @@ pub(super) struct Addresses {
     capacity: u32,
     uses: BTreeMap<Address, Use>,
     touched: BTreeSet<Address>,
+    /// Entries without frontends, the oldest first.
+    former: BTreeMap<u64, Address>,
+    turn: u64,
 }
 
 impl Addresses {
@@ -41,6 +50,7 @@ impl Addresses {
                     Use {
                         frontends: 0,
                         written: Some(role),
+                        former: None,
                     },
                 )
             })
@@ -49,6 +59,8 @@ impl Addresses {
             capacity,
             uses,
             touched: BTreeSet::new(),
+            former: BTreeMap::new(),
+            turn: 0,
         }
     }
 
@@ -56,7 +68,7 @@ impl Addresses {
         self.capacity
     }
 
-    /// Has the next [`Addresses::settle`] remove every adopted entry that no frontend stands on.
+    /// Has the next [`Addresses::settle`] look at every adopted entry that no frontend stands on.
     pub(super) fn drop_unclaimed(&mut self) {
         let unclaimed = self.uses.iter().filter(|(_, entry)| entry.frontends == 0);
         self.touched.extend(unclaimed.map(|(address, _)| *address));
@@ -100,16 +112,34 @@ impl Addresses {
                 continue;
             };
             let role = entry.role();
-            if role.is_empty() {
+            if !role.is_empty() {
+                if let Some(turn) = entry.former.take() {
+                    self.former.remove(&turn);
+                }
+                if entry.written != Some(role) {
+                    entry.written = Some(role);
+                    draft.addresses.insert(address, role);
+                }
+            } else if entry.written == Some(AddressRole::SERVICE) {
+                if entry.former.is_none() {
+                    entry.former = Some(self.turn);
+                    self.former.insert(self.turn, address);
+                    self.turn += 1;
+                }
+            } else {
                 if entry.written.is_some() {
                     draft.gone_addresses.push(address);
                 }
                 self.uses.remove(&address);
                 removed = true;
-            } else if entry.written != Some(role) {
-                entry.written = Some(role);
-                draft.addresses.insert(address, role);
             }
+        }
+        while self.uses.len() > self.capacity as usize / 2
+            && let Some((_, address)) = self.former.pop_first()
+        {
+            self.uses.remove(&address);
+            draft.gone_addresses.push(address);
+            removed = true;
         }
         removed
     }

@@ -64,7 +64,6 @@ fn a_removed_service_loses_its_frontend_before_its_backends() {
         texts(&applied.change(one("web", None))),
         [
             "remove FRONTENDS[10.96.0.1:80 TCP]",
-            "remove ADDRESSES[10.96.0.1]",
             "retire BACKENDS[1] = 10.1.0.1:8080"
         ]
     );

@@ -192,9 +192,11 @@ impl Model {
         }
         assert_eq!(self.view(), expected);
         let addresses: BTreeSet<_> = expected.keys().map(|key| key.address).collect();
-        assert_eq!(
-            self.contents.addresses.keys().copied().collect::<BTreeSet<_>>(),
-            addresses
+        let gates: BTreeSet<_> = self.contents.addresses.keys().copied().collect();
+        assert!(gates.is_superset(&addresses));
+        assert!(
+            gates.len() == addresses.len() || gates.len() <= self.capacity.addresses as usize / 2,
+            "gates of former addresses stay open only while there is room"
         );
         living.sort();
         let mut found: Vec<_> = self

@@ -1,0 +1,98 @@
+//! Runner: the datapath library in memory. No privileges, any machine.
+
+use std::time::Duration;
+
+use kproxy::dataplane::Sizes;
+use kproxy_common::FlowState;
+use kproxy_ebpf::{Action, Packet as _, forward, reject, reply};
+
+use super::row::{Half, Row};
+use super::simulation::{Fate, Hook, Machine, Simulation};
+use super::world::NODE;
+use crate::host::{Buffer, MemoryTables, Programmer};
+
+/// The library with maps in memory.
+#[derive(Debug)]
+pub struct HostMachine {
+    programmer: Programmer,
+    /// The maps.
+    pub tables: MemoryTables,
+}
+
+impl HostMachine {
+    /// An empty data plane.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            programmer: Programmer::new(NODE, Sizes::default().capacity()),
+            tables: MemoryTables::new(seed),
+        }
+    }
+}
+
+/// Plays one row.
+///
+/// # Errors
+/// Says what was not as expected.
+pub fn play(row: &Row) -> anyhow::Result<()> {
+    Simulation::new(HostMachine::new(1)).play(row)
+}
+
+/// What a hook of the kernel binary does with a packet.
+#[must_use]
+pub fn run(tables: &MemoryTables, hook: Hook, mut packet: Buffer) -> Fate {
+    let verdict = match hook {
+        Hook::Ingress => forward::pod_ingress(&mut packet, tables),
+        Hook::Egress => reply::pod_egress(&mut packet, tables),
+    };
+    let returned = match verdict.action() {
+        Action::Continue => return Fate::On(packet.bytes),
+        Action::Drop => None,
+        Action::TurnAround => packet.turn_around(),
+        Action::Reject => reject::reject(&mut packet),
+    };
+    match returned {
+        Some(()) => Fate::Back(packet.bytes),
+        None => Fate::Gone,
+    }
+}
+
+impl Machine for HostMachine {
+    fn program(&mut self, manifests: &str) -> anyhow::Result<()> {
+        let plan = self.programmer.plan(manifests)?;
+        self.tables.apply(&plan);
+        Ok(())
+    }
+
+    fn run(&mut self, hook: Hook, bytes: Vec<u8>) -> anyhow::Result<Fate> {
+        Ok(run(&self.tables, hook, Buffer::new(bytes)))
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.tables.wait(time);
+    }
+
+    fn evict(&mut self, half: Half) -> anyhow::Result<()> {
+        self.tables.evict(|_, _, flow| is_evicted(half, flow.state));
+        Ok(())
+    }
+
+    fn refuse_inserts(&mut self, tries: u32) {
+        self.tables.refuse_inserts(tries);
+    }
+
+    fn tables(&self) -> Option<&MemoryTables> {
+        Some(&self.tables)
+    }
+}
+
+/// Whether an entry in this state belongs to a half.
+#[must_use]
+pub fn is_evicted(half: Half, state: FlowState) -> bool {
+    let is_answer = state.contains(FlowState::REPLY);
+    match half {
+        Half::Requests => !is_answer,
+        Half::Answers => is_answer,
+        Half::Both => true,
+    }
+}

@@ -1,0 +1,101 @@
+//! Runner: the loaded programs of a pod door, packet by packet under `BPF_PROG_TEST_RUN`.
+//!
+//! Maps are written by [`kproxy::dataplane`]. Every packet also goes through the library in memory, with the kernel's
+//! choices fed to it as chance, and both must agree on every byte. What this runner can not do: sockets (the kernel
+//! answers ENOTSUPP for their programs), the clock, and failing maps. Redirects are decided but not carried out.
+
+pub mod place;
+pub mod programs;
+mod shadow;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use kproxy::dataplane::Dataplane;
+
+use super::host::is_evicted;
+use super::row::{Half, Row};
+use super::simulation::{Fate, Hook, Machine, Simulation};
+use super::world::NODE;
+use crate::host::{MemoryTables, Programmer};
+use place::Place;
+use programs::Programs;
+use shadow::Shadow;
+
+/// Programs, their maps, and the library that follows them.
+pub struct KernelMachine {
+    programmer: Programmer,
+    shadow: Shadow,
+    dataplane: Dataplane,
+    programs: Programs,
+    // Last: removes what the others pinned.
+    _place: Place,
+}
+
+/// Plays rows one after another on the same programs.
+pub struct Kernel {
+    simulation: Simulation<KernelMachine>,
+}
+
+impl Kernel {
+    /// Loads the programs.
+    ///
+    /// # Errors
+    /// When the kernel refuses, for example because this process is not root.
+    pub fn load() -> anyhow::Result<Self> {
+        let place = Place::new()?;
+        let (dataplane, _) = Dataplane::open(&place.options)
+            .context("cannot load the data plane; the kernel runner needs root (CAP_BPF, CAP_NET_ADMIN)")?;
+        let programs = Programs::load(&place)?;
+        let machine = KernelMachine {
+            programmer: Programmer::new(NODE, place.options.sizes.capacity()),
+            shadow: Shadow::default(),
+            dataplane,
+            programs,
+            _place: place,
+        };
+        Ok(Self {
+            simulation: Simulation::new(machine),
+        })
+    }
+
+    /// Plays one row.
+    ///
+    /// # Errors
+    /// Says what was not as expected.
+    pub fn play(&mut self, row: &Row) -> anyhow::Result<()> {
+        self.simulation.machine.program("")?;
+        self.simulation.machine.evict(Half::Both)?;
+        self.simulation.play(row)
+    }
+}
+
+impl Machine for KernelMachine {
+    fn program(&mut self, manifests: &str) -> anyhow::Result<()> {
+        let plan = self.programmer.plan(manifests)?;
+        self.shadow.tables.apply(&plan);
+        self.dataplane.apply(&plan)?;
+        Ok(())
+    }
+
+    fn run(&mut self, hook: Hook, bytes: Vec<u8>) -> anyhow::Result<Fate> {
+        let fate = self.programs.run(hook, &bytes)?;
+        self.shadow.follow(hook, &bytes, &fate)?;
+        Ok(fate)
+    }
+
+    fn wait(&mut self, _time: Duration) {}
+
+    fn evict(&mut self, half: Half) -> anyhow::Result<()> {
+        self.shadow
+            .tables
+            .evict(|_, _, flow| is_evicted(half, flow.state));
+        self.programs.evict(half)
+    }
+
+    fn refuse_inserts(&mut self, _tries: u32) {}
+
+    fn tables(&self) -> Option<&MemoryTables> {
+        None
+    }
+}

@@ -1,0 +1,113 @@
+//! The programs of a pod door, on the maps of a data plane.
+
+use anyhow::{Context, bail};
+use aya::maps::{HashMap, Map, MapData};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use aya::{Ebpf, EbpfLoader};
+use kproxy::dataplane::OBJECT;
+use kproxy_common::{Flow, maps};
+
+use super::place::Place;
+use crate::acceptance::host::is_evicted;
+use crate::acceptance::row::Half;
+use crate::acceptance::simulation::{Fate, Hook};
+
+/// Verdicts of a TC program (`include/uapi/linux/pkt_cls.h`).
+const TC_ACT_UNSPEC: u32 = u32::MAX;
+const TC_ACT_SHOT: u32 = 2;
+const TC_ACT_REDIRECT: u32 = 7;
+
+/// Room for a packet and what is put in front of it.
+const PACKET: usize = 4096;
+
+type Flows = HashMap<MapData, [u8; size_of::<kproxy_common::Tuple>()], [u8; size_of::<Flow>()]>;
+
+/// Loaded programs.
+#[derive(Debug)]
+pub struct Programs {
+    object: Ebpf,
+    flows: [Flows; 2],
+}
+
+impl Programs {
+    /// Loads the object's TC programs on the maps that are pinned at a place.
+    ///
+    /// # Errors
+    /// With the verifier's words when it refuses one.
+    pub fn load(place: &Place) -> anyhow::Result<Self> {
+        let mut loader = EbpfLoader::new();
+        for name in maps::ALL {
+            loader.map_pin_path(name, place.map(name));
+        }
+        let mut object = loader.load(OBJECT).context("cannot load the object")?;
+        for (name, program) in object.programs_mut() {
+            if let Ok(program) = <&mut SchedClassifier>::try_from(program) {
+                program.load().with_context(|| format!("cannot load {name}"))?;
+            }
+        }
+        let flows = |name| -> anyhow::Result<Flows> {
+            let map = MapData::from_pin(place.map(name)).with_context(|| format!("cannot open {name}"))?;
+            Ok(HashMap::try_from(Map::LruHashMap(map))?)
+        };
+        Ok(Self {
+            object,
+            flows: [flows(maps::FLOWS)?, flows(maps::FLOWS_NEW)?],
+        })
+    }
+
+    /// A loaded program.
+    ///
+    /// # Errors
+    /// When the object has none of this name.
+    pub fn named(&self, name: &str) -> anyhow::Result<&SchedClassifier> {
+        let program = self
+            .object
+            .program(name)
+            .with_context(|| format!("no program {name}"))?;
+        Ok(program.try_into()?)
+    }
+
+    /// Runs the program of a hook once.
+    ///
+    /// # Errors
+    /// When the kernel does not run it, or it answers nonsense.
+    pub fn run(&self, hook: Hook, bytes: &[u8]) -> anyhow::Result<Fate> {
+        let program = self.named(match hook {
+            Hook::Ingress => "pod_ingress",
+            Hook::Egress => "pod_egress",
+        })?;
+        let mut out = vec![0; PACKET];
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(bytes),
+                data_out: Some(&mut out),
+                repeat: 1,
+                ..TestRunOptions::default()
+            })
+            .with_context(|| format!("the kernel does not run {hook:?} on {bytes:02x?}"))?;
+        out.truncate(usize::try_from(result.data_size_out)?);
+        Ok(match result.return_value {
+            TC_ACT_UNSPEC => Fate::On(out),
+            TC_ACT_REDIRECT => Fate::Back(out),
+            TC_ACT_SHOT => Fate::Gone,
+            other => bail!("{hook:?} answered {other}"),
+        })
+    }
+
+    /// Takes flow entries away.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn evict(&mut self, half: Half) -> anyhow::Result<()> {
+        for flows in &mut self.flows {
+            let entries: Vec<_> = flows.iter().collect::<Result<_, _>>()?;
+            for (key, value) in entries {
+                let flow: Flow = bytemuck::pod_read_unaligned(&value);
+                if is_evicted(half, flow.state) {
+                    flows.remove(&key)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! The table.
+
+mod bystanders;
+mod changes;
+mod departures;
+mod evictions;
+mod headers;
+mod policies;
+mod requests;
+mod sharing;
+mod sockets;
+mod tcp;
+mod udp;
+
+use kproxy_common::Family;
+
+use super::row::{Ask, Dress, Kind, Packet, Row, Side, Then, Via};
+use super::state::{PORT, Protocol, WEB};
+use super::world;
+use crate::host::frame::Tcp;
+
+/// Every row.
+#[must_use]
+pub fn all() -> Vec<Row> {
+    [
+        requests::rows(),
+        sharing::rows(),
+        changes::rows(),
+        policies::rows(),
+        departures::rows(),
+        tcp::rows(),
+        udp::rows(),
+        evictions::rows(),
+        headers::rows(),
+        bystanders::rows(),
+        sockets::rows(),
+    ]
+    .concat()
+}
+
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// One combination of what most rows vary.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    family: Family,
+    protocol: Protocol,
+    via: Via,
+}
+
+/// A row for every family, these protocols and these doors.
+fn for_each(vias: &[Via], protocols: &[Protocol], make: impl Fn(Case) -> Row) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for family in FAMILIES {
+        for &protocol in protocols {
+            for &via in vias {
+                let mut row = make(Case {
+                    family,
+                    protocol,
+                    via,
+                });
+                let door = match via {
+                    Via::Socket => "socket",
+                    Via::Packet => "packet",
+                };
+                row.name = format!("{} ({family} {} by {door})", row.name, protocol.name());
+                rows.push(row);
+            }
+        }
+    }
+    rows
+}
+
+/// A row for every family, protocol and door.
+fn for_all(make: impl Fn(Case) -> Row) -> Vec<Row> {
+    for_each(&Via::ALL, &Protocol::ALL, make)
+}
+
+impl Case {
+    fn ask(self) -> Ask {
+        Ask::web(self.via, self.protocol, self.family)
+    }
+
+    /// A conversation with [`web`](super::state::web), packet by packet.
+    fn talk(self, port: u16) -> Talk {
+        Talk {
+            template: Packet {
+                port,
+                to: world::service(WEB, PORT, self.family),
+                side: Side::Client,
+                kind: Kind::Udp,
+                dress: Dress::Plain,
+                then: Then::Untouched,
+            },
+        }
+    }
+}
+
+/// A conversation, packet by packet.
+#[derive(Clone, Debug)]
+struct Talk {
+    template: Packet,
+}
+
+impl Talk {
+    fn to(mut self, number: u8) -> Self {
+        self.template.to = world::service(number, PORT, self.family());
+        self
+    }
+
+    fn port(mut self, port: u16) -> Self {
+        self.template.to.set_port(port);
+        self
+    }
+
+    fn dress(mut self, dress: Dress) -> Self {
+        self.template.dress = dress;
+        self
+    }
+
+    fn family(&self) -> Family {
+        if self.template.to.is_ipv6() {
+            Family::V6
+        } else {
+            Family::V4
+        }
+    }
+
+    /// The client sends a TCP segment.
+    fn sends(&self, kind: Tcp, then: Then) -> Packet {
+        self.packet(Side::Client, Kind::Tcp(kind), then)
+    }
+
+    /// The pod answers with a TCP segment, which the client sees as the service's.
+    fn answers(&self, kind: Tcp) -> Packet {
+        self.packet(Side::Server, Kind::Tcp(kind), Then::IsAnswer)
+    }
+
+    /// The client sends a datagram.
+    fn datagram(&self, then: Then) -> Packet {
+        self.packet(Side::Client, Kind::Udp, then)
+    }
+
+    /// The pod answers with a datagram, which the client sees as the service's.
+    fn answer(&self) -> Packet {
+        self.packet(Side::Server, Kind::Udp, Then::IsAnswer)
+    }
+
+    /// The first packet of either protocol.
+    fn opens(&self, protocol: Protocol, then: Then) -> Packet {
+        match protocol {
+            Protocol::Tcp => self.sends(Tcp::Syn, then),
+            Protocol::Udp => self.datagram(then),
+        }
+    }
+
+    /// A later packet of either protocol.
+    fn goes_on(&self, protocol: Protocol, then: Then) -> Packet {
+        match protocol {
+            Protocol::Tcp => self.sends(Tcp::Ack, then),
+            Protocol::Udp => self.datagram(then),
+        }
+    }
+
+    /// The answer to the first packet of either protocol.
+    fn is_opened(&self, protocol: Protocol) -> Packet {
+        match protocol {
+            Protocol::Tcp => self.answers(Tcp::SynAck),
+            Protocol::Udp => self.answer(),
+        }
+    }
+
+    fn packet(&self, side: Side, kind: Kind, then: Then) -> Packet {
+        Packet {
+            side,
+            kind,
+            then,
+            ..self.template.clone()
+        }
+    }
+}
+
+fn reaches(pods: &[&'static str]) -> Then {
+    Then::Reaches(pods.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::acceptance::row::Runner;
+
+    #[test]
+    fn every_row_has_its_own_name_and_fits_somewhere() {
+        let rows = all();
+        let names: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names.len(), rows.len());
+        assert!(rows.len() >= 60, "{} rows", rows.len());
+        let runners = [Runner::Host, Runner::Kernel, Runner::Netns];
+        for row in &rows {
+            assert!(runners.iter().any(|runner| row.fits(*runner)), "{}", row.name);
+        }
+        for runner in runners {
+            let fitting = rows.iter().filter(|row| row.fits(runner)).count();
+            assert!(fitting >= 50, "{fitting} rows fit {runner:?}");
+        }
+    }
+}

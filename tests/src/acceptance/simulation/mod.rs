@@ -1,0 +1,248 @@
+//! Plays a row packet by packet: pods and the node behave like hosts, the network in between like a cluster's, and the
+//! doors are those of a [`Machine`].
+
+mod network;
+mod packet;
+mod request;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use super::row::{Ask, End, Expect, Half, Row, Step};
+use super::spread;
+use super::state::Protocol;
+use super::world::Pod;
+use crate::host::MemoryTables;
+use network::Arrival;
+use request::{Came, Conversation};
+
+/// Where a packet meets a pod's door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// It comes from the pod.
+    Ingress,
+    /// It goes to the pod.
+    Egress,
+}
+
+/// What became of a packet at a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on.
+    On(Vec<u8>),
+    /// It goes back out by the device it came from.
+    Back(Vec<u8>),
+    /// It was dropped.
+    Gone,
+}
+
+/// A data plane under test.
+pub trait Machine {
+    /// Brings it to a cluster of exactly these objects.
+    fn program(&mut self, manifests: &str) -> anyhow::Result<()>;
+    /// Lets a packet meet a hook.
+    fn run(&mut self, hook: Hook, bytes: Vec<u8>) -> anyhow::Result<Fate>;
+    /// Lets time pass, where that is possible.
+    fn wait(&mut self, time: Duration);
+    /// Takes flow entries away.
+    fn evict(&mut self, half: Half) -> anyhow::Result<()>;
+    /// Lets writes of flows fail, where that is possible.
+    fn refuse_inserts(&mut self, tries: u32);
+    /// The maps, where the socket door can be simulated on them.
+    fn tables(&self) -> Option<&MemoryTables>;
+}
+
+/// How many connections follow each other on one port. With a fair choice among three pods, one of them never comes up
+/// with a probability of 3 * (2/3)^100, about 1e-17.
+const REUSES: usize = 100;
+
+/// A row being played.
+#[derive(Debug)]
+pub struct Simulation<M> {
+    /// The data plane.
+    pub machine: M,
+    kept: HashMap<&'static str, Conversation>,
+    conversations: HashMap<(u16, SocketAddr), packet::Last>,
+    sockets: u16,
+}
+
+impl<M: Machine> Simulation<M> {
+    /// Nothing has happened yet.
+    pub fn new(machine: M) -> Self {
+        Self {
+            machine,
+            kept: HashMap::new(),
+            conversations: HashMap::new(),
+            sockets: 0,
+        }
+    }
+
+    /// Plays a row to its end or to the first step that fails.
+    ///
+    /// # Errors
+    /// Names the step and what was not as expected.
+    pub fn play(&mut self, row: &Row) -> anyhow::Result<()> {
+        self.kept.clear();
+        self.conversations.clear();
+        for (number, step) in (1..).zip(&row.steps) {
+            self.step(step)
+                .with_context(|| format!("in step {number} ({})", summary(step)))?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> anyhow::Result<()> {
+        match step {
+            Step::State(state) => self.machine.program(&state.manifests()),
+            Step::Ask(ask) => self.ask(ask),
+            Step::Alternate { ask, to } => self.alternate(ask, *to),
+            Step::Reuse { ask, end } => self.reuse(ask, *end),
+            Step::Packet(packet) => self.packet(packet),
+            Step::Bystander(bytes) => self.bystander(bytes),
+            Step::Wait(time) => {
+                self.machine.wait(*time);
+                Ok(())
+            }
+            Step::Evict(half) => self.machine.evict(*half),
+            Step::RefuseInserts(tries) => {
+                self.machine.refuse_inserts(*tries);
+                Ok(())
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: &Ask) -> anyhow::Result<()> {
+        let mut counts = BTreeMap::new();
+        for _ in 0..ask.times {
+            let mut conversation = match ask.kept.and_then(|name| self.kept.remove(name)) {
+                Some(conversation) => conversation,
+                None => self.conversation(ask, ask.to),
+            };
+            let before = conversation.server;
+            let came = self.exchange(&mut conversation)?;
+            if let Came::Answer(pod) = came {
+                *counts.entry(pod.name.to_owned()).or_default() += 1;
+            }
+            check(&ask.expect, before, came)?;
+            match ask.kept {
+                Some(name) => {
+                    self.kept.insert(name, conversation);
+                }
+                None if matches!(came, Came::Answer(_)) => self.close(&conversation, End::Fin)?,
+                None => {}
+            }
+        }
+        match &ask.expect {
+            Expect::Spread(pods) => spread::check(pods, &counts),
+            Expect::By(_) | Expect::Same | Expect::Refused | Expect::Silence | Expect::Untouched => Ok(()),
+        }
+    }
+
+    /// `sendto` uses one socket for both, `connect` one each; both from the same port of the client.
+    fn alternate(&mut self, ask: &Ask, to: [SocketAddr; 2]) -> anyhow::Result<()> {
+        let first = self.conversation(ask, to[0]);
+        let second = if ask.sendto {
+            first.clone().towards(to[1])
+        } else {
+            self.conversation(ask, to[1])
+        };
+        let mut both = [first, second];
+        for turn in 0..6 {
+            let conversation = &mut both[turn % 2];
+            let came = self.exchange(conversation)?;
+            check(&ask.expect, None, came)
+                .with_context(|| format!("turn {turn}, asking {}", conversation.to))?;
+        }
+        Ok(())
+    }
+
+    fn reuse(&mut self, ask: &Ask, end: End) -> anyhow::Result<()> {
+        let (Expect::By(pods) | Expect::Spread(pods)) = &ask.expect else {
+            anyhow::bail!("a row that reuses a port must say by which pods it is answered");
+        };
+        let mut seen = BTreeSet::new();
+        for _ in 0..REUSES {
+            let mut conversation = self.conversation(ask, ask.to);
+            let came = self.exchange(&mut conversation)?;
+            check(&ask.expect, None, came)?;
+            if let Came::Answer(pod) = came {
+                seen.insert(pod.name);
+            }
+            self.close(&conversation, end)?;
+        }
+        ensure!(
+            seen.len() == pods.len(),
+            "only {seen:?} came up in {REUSES} connections from one port"
+        );
+        Ok(())
+    }
+
+    fn bystander(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        for hook in [Hook::Ingress, Hook::Egress] {
+            let fate = self.machine.run(hook, bytes.to_vec())?;
+            ensure!(
+                fate == Fate::On(bytes.to_vec()),
+                "at {hook:?} it was not left alone: {fate:02x?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// A port that no conversation of this row has had.
+    fn new_port(&mut self) -> u16 {
+        self.sockets = (self.sockets + 1) % 20_000;
+        33_000 + self.sockets
+    }
+}
+
+fn check(expect: &Expect, before: Option<Pod>, came: Came) -> anyhow::Result<()> {
+    let fits = match (expect, came) {
+        (Expect::By(pods) | Expect::Spread(pods), Came::Answer(pod)) => pods.contains(&pod.name),
+        (Expect::Same, Came::Answer(pod)) => before.is_none_or(|before| before == pod),
+        (Expect::Refused, Came::Refusal)
+        | (Expect::Silence, Came::Nothing)
+        | (Expect::Untouched, Came::Untouched) => true,
+        (
+            Expect::By(_)
+            | Expect::Spread(_)
+            | Expect::Same
+            | Expect::Refused
+            | Expect::Silence
+            | Expect::Untouched,
+            _,
+        ) => false,
+    };
+    ensure!(fits, "expected {expect:?}, but it came to {came:?}");
+    Ok(())
+}
+
+fn summary(step: &Step) -> String {
+    match step {
+        Step::State(_) => "a new state of the cluster".to_owned(),
+        Step::Ask(ask) => summary_of(ask, "asks"),
+        Step::Alternate { ask, to } => format!("{} and {}", summary_of(ask, "alternates between"), to[1]),
+        Step::Reuse { ask, end } => format!("{}, ended by {end:?}", summary_of(ask, "reuses a port towards")),
+        Step::Packet(packet) => format!(
+            "{:?} sends {:?} between port {} and {}",
+            packet.side, packet.kind, packet.port, packet.to
+        ),
+        Step::Bystander(_) => "a bystander".to_owned(),
+        Step::Wait(time) => format!("{time:?} pass"),
+        Step::Evict(half) => format!("eviction of {half:?}"),
+        Step::RefuseInserts(tries) => format!("{tries} refused inserts"),
+    }
+}
+
+fn summary_of(ask: &Ask, verb: &str) -> String {
+    let protocol = match ask.protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    };
+    format!(
+        "{} {verb} {} over {protocol} by {:?}",
+        ask.from.name, ask.to, ask.via
+    )
+}

@@ -1,0 +1,140 @@
+//! The cluster that every row plays in: two nodes, five pods, and the addresses of its services.
+//!
+//! Nodes and pods have the addresses that [`crate::cluster`] gives them, so that the same manifests fit every runner.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use kproxy_common::Family;
+
+use crate::cluster::{Builder, Cluster, Cni};
+
+/// The node whose doors are looked at.
+pub const NODE: &str = "a";
+/// The other node.
+pub const OTHER_NODE: &str = "b";
+/// The pod that most rows ask from; it serves as well.
+pub const CLIENT: &str = "client";
+/// Ports that every pod serves, over TCP and UDP.
+pub const SERVED: [u16; 2] = [8080, 8081];
+
+/// A pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Its name.
+    pub name: &'static str,
+    /// The node it runs on.
+    pub node: &'static str,
+    number: (u16, u16),
+}
+
+/// The node itself: a process of its own asks from here, and no door is in its way.
+pub const HOST: Pod = Pod {
+    name: NODE,
+    node: "",
+    number: (0, 1),
+};
+
+/// Every pod.
+pub const PODS: [Pod; 5] = [
+    pod(CLIENT, NODE, (1, 2)),
+    pod("web-1", NODE, (1, 3)),
+    pod("other", NODE, (1, 4)),
+    pod("web-2", OTHER_NODE, (2, 2)),
+    pod("web-3", OTHER_NODE, (2, 3)),
+];
+
+const fn pod(name: &'static str, node: &'static str, number: (u16, u16)) -> Pod {
+    Pod { name, node, number }
+}
+
+impl Pod {
+    /// The pod of this name, or the node.
+    ///
+    /// # Panics
+    /// When there is none: a mistake in a row.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let found = PODS.into_iter().chain([HOST]).find(|pod| pod.name == name);
+        found.unwrap_or_else(|| unreachable!("a row speaks of the pod {name}, which is not in world.rs"))
+    }
+
+    /// The pod with this address, or the node.
+    #[must_use]
+    pub fn at(address: IpAddr) -> Option<Self> {
+        PODS.into_iter()
+            .chain([HOST])
+            .find(|pod| pod.address(Family::V4) == address || pod.address(Family::V6) == address)
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(self, family: Family) -> IpAddr {
+        let (node, pod) = self.number;
+        match family {
+            Family::V4 if node == 0 => {
+                let [_, number] = pod.to_be_bytes();
+                Ipv4Addr::new(172, 30, 0, number).into()
+            }
+            Family::V6 if node == 0 => Ipv6Addr::new(0xfd30, 0, 0, 0, 0, 0, 0, pod).into(),
+            Family::V4 => {
+                let [node, pod] = [node, pod].map(|number| number.to_be_bytes()[1]);
+                Ipv4Addr::new(10, 244, node, pod).into()
+            }
+            Family::V6 => Ipv6Addr::new(0xfd44, 0, 0, node, 0, 0, 0, pod).into(),
+        }
+    }
+
+    /// Whether it is behind one of the doors of [`NODE`].
+    #[must_use]
+    pub fn is_here(self) -> bool {
+        self.node == NODE
+    }
+}
+
+/// The `ClusterIP` with this number.
+#[must_use]
+pub fn cluster_ip(number: u8, family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(10, 96, 0, number).into(),
+        Family::V6 => Ipv6Addr::new(0xfd96, 0, 0, 0, 0, 0, 0, number.into()).into(),
+    }
+}
+
+/// A `ClusterIP` with a port.
+#[must_use]
+pub fn service(number: u8, port: u16, family: Family) -> SocketAddr {
+    (cluster_ip(number, family), port).into()
+}
+
+/// The same cluster as namespaces.
+pub fn builder(name: &str, cni: Cni) -> Builder {
+    let pods = |node: &'static str| PODS.into_iter().filter(move |pod| pod.node == node);
+    [NODE, OTHER_NODE]
+        .into_iter()
+        .fold(Cluster::builder(name).cni(cni), |builder, node| {
+            builder.node(node, |description| {
+                pods(node).fold(description, |description, pod| description.pod(pod.name))
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::layout::Layout;
+
+    #[test]
+    fn addresses_are_those_of_the_netns_cluster() {
+        let description = builder("x", Cni::Bridge).describe().unwrap();
+        let layout = Layout::new(&description, "");
+        for pod in PODS.into_iter().chain([HOST]) {
+            let host = layout.hosts().find(|host| host.name == pod.name).unwrap();
+            assert_eq!(
+                host.addresses.both(),
+                [pod.address(Family::V4), pod.address(Family::V6)],
+                "{}",
+                pod.name
+            );
+        }
+    }
+}

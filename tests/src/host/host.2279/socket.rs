@@ -1,0 +1,52 @@
+//! A socket at its hooks.
+
+use std::cell::RefCell;
+
+use kproxy_common::SocketPeer;
+use kproxy_ebpf::socket::Socket;
+
+/// A socket with its storage.
+#[derive(Clone, Debug)]
+pub struct MemorySocket {
+    cookie: u64,
+    peer: RefCell<Option<SocketPeer>>,
+    is_full: bool,
+}
+
+impl MemorySocket {
+    /// A socket with this cookie.
+    #[must_use]
+    pub fn new(cookie: u64) -> Self {
+        Self {
+            cookie,
+            peer: RefCell::default(),
+            is_full: false,
+        }
+    }
+
+    /// A socket for whose storage there is no memory.
+    #[must_use]
+    pub fn without_storage(cookie: u64) -> Self {
+        Self {
+            is_full: true,
+            ..Self::new(cookie)
+        }
+    }
+}
+
+impl Socket for MemorySocket {
+    fn cookie(&self) -> u64 {
+        self.cookie
+    }
+
+    fn peer(&self) -> Option<SocketPeer> {
+        *self.peer.borrow()
+    }
+
+    fn remember(&self, peer: &SocketPeer) -> bool {
+        if !self.is_full {
+            self.peer.replace(Some(*peer));
+        }
+        !self.is_full
+    }
+}

@@ -1,0 +1,245 @@
+//! The maps of the data plane in memory.
+//!
+//! Cells instead of locks: [`Tables`] is written for many CPUs and takes `&self`, a test has one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use kproxy::plan::{Action, Plan};
+use kproxy_common::{
+    Address, AddressRole, Backend, BackendIndex, Counter, Door, Flow, Frontend, FrontendKey, Nanoseconds,
+    Settings, SocketFlow, SocketFlowKey, Tuple,
+};
+use kproxy_ebpf::{Age, Existing, InsertError, Tables};
+
+/// Maps, clock and chance.
+#[derive(Clone, Debug)]
+pub struct MemoryTables {
+    addresses: BTreeMap<Address, AddressRole>,
+    frontends: BTreeMap<FrontendKey, Frontend>,
+    slots: HashMap<u32, BackendIndex>,
+    backends: HashMap<BackendIndex, Backend>,
+    flows: RefCell<HashMap<Tuple, Flow>>,
+    flows_new: RefCell<HashMap<Tuple, Flow>>,
+    socket_flows: RefCell<HashMap<SocketFlowKey, SocketFlow>>,
+    counters: RefCell<BTreeMap<(Door, Counter), u64>>,
+    refusals: Cell<u32>,
+    now: Cell<Nanoseconds>,
+    scripted: RefCell<VecDeque<u32>>,
+    seed: Cell<u64>,
+    /// The programs' constants.
+    pub settings: Settings,
+}
+
+impl Default for MemoryTables {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl MemoryTables {
+    /// Empty maps; the seed decides what chance brings.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            addresses: BTreeMap::new(),
+            frontends: BTreeMap::new(),
+            slots: HashMap::new(),
+            backends: HashMap::new(),
+            flows: RefCell::default(),
+            flows_new: RefCell::default(),
+            socket_flows: RefCell::default(),
+            counters: RefCell::default(),
+            refusals: Cell::new(0),
+            // A machine that has been up for a while.
+            now: Cell::new(Nanoseconds::from_seconds(1_000_000)),
+            scripted: RefCell::default(),
+            seed: Cell::new(seed),
+            settings: Settings::DEFAULT,
+        }
+    }
+
+    /// Writes a plan, step by step.
+    pub fn apply(&mut self, plan: &Plan) {
+        for step in &plan.steps {
+            match &step.action {
+                Action::WriteBackend { index, backend } | Action::RetireBackend { index, backend } => {
+                    self.backends.insert(*index, *backend);
+                }
+                Action::WriteSlots { base, slots } => self.slots.extend((*base..).zip(slots.iter().copied())),
+                Action::PutAddress { address, role } => {
+                    self.addresses.insert(*address, *role);
+                }
+                Action::PutFrontend { key, frontend } => {
+                    self.frontends.insert(*key, *frontend);
+                }
+                Action::RemoveFrontend { key } => {
+                    self.frontends.remove(key);
+                }
+                Action::RemoveAddress { address } => {
+                    self.addresses.remove(address);
+                }
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn wait(&self, time: Duration) {
+        let Nanoseconds(now) = self.now.get();
+        let passed = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.now.set(Nanoseconds(now.saturating_add(passed)));
+    }
+
+    /// What [`Tables::random`] gives next, before it goes back to the seed.
+    pub fn script_random(&self, values: impl IntoIterator<Item = u32>) {
+        *self.scripted.borrow_mut() = values.into_iter().collect();
+    }
+
+    /// The next tries to insert into a map fail.
+    pub fn refuse_inserts(&self, tries: u32) {
+        self.refusals.set(tries);
+    }
+
+    /// Forgets flows, as an LRU that is short of room does.
+    pub fn evict(&self, mut gone: impl FnMut(Age, &Tuple, &Flow) -> bool) {
+        self.flows
+            .borrow_mut()
+            .retain(|tuple, flow| !gone(Age::Answered, tuple, flow));
+        self.flows_new
+            .borrow_mut()
+            .retain(|tuple, flow| !gone(Age::New, tuple, flow));
+    }
+
+    /// How often this was counted, at every door together.
+    #[must_use]
+    pub fn counted(&self, counter: Counter) -> u64 {
+        let counters = self.counters.borrow();
+        Door::ALL
+            .iter()
+            .filter_map(|door| counters.get(&(*door, counter)))
+            .sum()
+    }
+
+    /// Number of entries of `FLOWS` and `FLOWS_NEW`.
+    #[must_use]
+    pub fn flow_counts(&self) -> (usize, usize) {
+        (self.flows.borrow().len(), self.flows_new.borrow().len())
+    }
+
+    /// Every flow entry.
+    #[must_use]
+    pub fn flow_entries(&self) -> Vec<(Age, Tuple, Flow)> {
+        let (old, new) = (self.flows.borrow(), self.flows_new.borrow());
+        let old = old.iter().map(|(tuple, flow)| (Age::Answered, *tuple, *flow));
+        old.chain(new.iter().map(|(tuple, flow)| (Age::New, *tuple, *flow)))
+            .collect()
+    }
+
+    fn flows(&self, age: Age) -> &RefCell<HashMap<Tuple, Flow>> {
+        match age {
+            Age::New => &self.flows_new,
+            Age::Answered => &self.flows,
+        }
+    }
+
+    /// One try, which fails if that was asked for.
+    fn is_refused(&self) -> bool {
+        let left = self.refusals.get();
+        self.refusals.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    /// Two tries; false if both are refused.
+    fn tries(&self, door: Door) -> bool {
+        if !self.is_refused() {
+            return true;
+        }
+        self.count(door, Counter::MapRetry);
+        !self.is_refused()
+    }
+}
+
+impl Tables for MemoryTables {
+    fn address(&self, address: &Address) -> AddressRole {
+        self.addresses
+            .get(address)
+            .copied()
+            .unwrap_or(AddressRole::empty())
+    }
+
+    fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
+        self.frontends.get(key).copied()
+    }
+
+    fn slot(&self, index: u32) -> Option<BackendIndex> {
+        self.slots.get(&index).copied()
+    }
+
+    fn backend(&self, index: BackendIndex) -> Option<Backend> {
+        self.backends.get(&index).copied()
+    }
+
+    fn flow(&self, age: Age, key: &Tuple) -> Option<Flow> {
+        self.flows(age).borrow().get(key).copied()
+    }
+
+    fn insert_flow(
+        &self,
+        door: Door,
+        age: Age,
+        key: &Tuple,
+        flow: &Flow,
+        existing: Existing,
+    ) -> Result<(), InsertError> {
+        let mut flows = self.flows(age).borrow_mut();
+        if existing == Existing::Keep && flows.contains_key(key) {
+            return Err(InsertError::Exists);
+        }
+        if !self.tries(door) {
+            return Err(InsertError::Failed);
+        }
+        flows.insert(*key, *flow);
+        Ok(())
+    }
+
+    fn remove_flow(&self, age: Age, key: &Tuple) {
+        self.flows(age).borrow_mut().remove(key);
+    }
+
+    fn socket_flow(&self, key: &SocketFlowKey) -> Option<SocketFlow> {
+        self.socket_flows.borrow().get(key).copied()
+    }
+
+    fn insert_socket_flow(&self, key: &SocketFlowKey, flow: &SocketFlow) -> bool {
+        let inserted = self.tries(Door::Socket);
+        if inserted {
+            self.socket_flows.borrow_mut().insert(*key, *flow);
+        }
+        inserted
+    }
+
+    fn count(&self, door: Door, counter: Counter) {
+        *self.counters.borrow_mut().entry((door, counter)).or_default() += 1;
+    }
+
+    fn now(&self) -> Nanoseconds {
+        self.now.get()
+    }
+
+    /// `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+    fn random(&self) -> u32 {
+        if let Some(scripted) = self.scripted.borrow_mut().pop_front() {
+            return scripted;
+        }
+        let seed = self.seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.seed.set(seed);
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0)
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+}
