@@ -2,10 +2,12 @@
 //!
 //! * [`apiserver`]: a Kubernetes API server with the kinds that kproxy follows
 //! * [`cluster`]: nodes, pods and clients as network namespaces
+//! * [`demo`]: the story that `cargo xtask demo` tells
 //! * [`echo`]: a server that says what it saw, and the client for it
 //! * [`workload`]: Services and EndpointSlices as the controllers of a cluster write them
 
 pub mod apiserver;
 pub mod cluster;
+pub mod demo;
 pub mod echo;
 pub mod workload;
