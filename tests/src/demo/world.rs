@@ -19,12 +19,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{
-    Given, controller,
-    endpoints::RunningPod,
-    manifests::Manifests,
-    screen::{Screen, dim},
-};
+use super::{Given, controller, endpoints::RunningPod, manifests::Manifests, screen::Screen};
 use crate::cluster::{Agent, AgentOptions, Cluster, Host, Process, Relay, Via};
 
 /// The port at which the nodes find the API server.
@@ -122,7 +117,6 @@ impl World {
 
     fn apply_services(&mut self, screen: &Screen) -> anyhow::Result<()> {
         for service in self.manifests.services.clone() {
-            let start = Instant::now();
             let name = service
                 .metadata
                 .name
@@ -132,9 +126,13 @@ impl World {
                 api.create(&PostParams::default(), &service).await
             })?;
             let addresses = made.spec.and_then(|spec| spec.cluster_ips).unwrap_or_default();
+            let reached = self
+                .changes
+                .last()
+                .and_then(|change| change.nodes.iter().map(|node| node.after).max());
             screen.step(
-                &format!("service {name:<6} {}", dim(addresses.join("  "))),
-                start.elapsed(),
+                &format!("service {name:<6} {}", addresses.join("  ")),
+                reached.unwrap_or_default(),
             );
             let addresses = addresses
                 .iter()
