@@ -3,6 +3,7 @@
 //! * [`acceptance`]: one table of cases for all runners
 //! * [`apiserver`]: a Kubernetes API server with the kinds that kproxy follows
 //! * [`cluster`]: nodes, pods and clients as network namespaces
+//! * [`demo`]: the story that `cargo xtask demo` tells
 //! * [`echo`]: a server that says what it saw, and the client for it
 //! * [`host`]: the datapath in memory, without privileges
 //! * [`workload`]: Services and EndpointSlices as the controllers of a cluster write them
@@ -10,6 +11,7 @@
 pub mod acceptance;
 pub mod apiserver;
 pub mod cluster;
+pub mod demo;
 pub mod echo;
 pub mod host;
 pub mod workload;

@@ -22,6 +22,14 @@ pub fn leave_to_caller() {
     LEFT_TO_CALLER.store(true, Ordering::Relaxed);
 }
 
+/// Removes every cluster of this process, for a program that is about to end; from then on none can be made or dropped.
+pub fn remove_clusters() {
+    let undisturbed = UNDISTURBED.write().unwrap_or_else(PoisonError::into_inner);
+    cleanup::remove_all_of_this_process();
+    // Held until the process ends.
+    std::mem::forget(undisturbed);
+}
+
 /// Keeps the signal thread away until the guard is dropped.
 pub(super) fn hold_off() -> RwLockReadGuard<'static, ()> {
     UNDISTURBED.read().unwrap_or_else(PoisonError::into_inner)
@@ -37,8 +45,7 @@ pub(super) fn install() {
         let (ready, wait) = std::sync::mpsc::channel();
         thread::spawn(move || {
             let signal = wait_for_signal(|| ready.send(()).unwrap_or_default());
-            let _undisturbed = UNDISTURBED.write().unwrap_or_else(PoisonError::into_inner);
-            cleanup::remove_all_of_this_process();
+            remove_clusters();
             // What a shell reports for a program that a signal ended.
             process::exit(128 + signal);
         });
