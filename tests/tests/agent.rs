@@ -105,7 +105,7 @@ impl<'a> Stage<'a> {
             loop {
                 let reports = self
                     .cluster
-                    .pod("client")
+                    .pod(client(via))
                     .ask(via, &Options::to(to).timeout(PATIENCE))?;
                 let report = reports.first().context("a client without a report")?;
                 if wanted(report.result, report.pod()) {
