@@ -51,7 +51,12 @@ fn what_is_applied_is_in_the_maps_and_a_restart_has_nothing_to_do() {
     let plan = applied.replace(BTreeMap::new());
     dataplane.apply(&plan).unwrap();
     let after = dataplane.contents().unwrap();
-    assert!(after.frontends.is_empty() && after.addresses.is_empty());
+    assert!(after.frontends.is_empty());
+    assert_eq!(
+        after.addresses.len(),
+        3,
+        "the gate stays open for connections that live on"
+    );
     assert!(
         after
             .backends
