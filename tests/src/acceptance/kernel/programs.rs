@@ -41,12 +41,12 @@ impl Programs {
         }
         let mut object = loader.load(OBJECT).context("cannot load the object")?;
         for (name, program) in object.programs_mut() {
-            let loaded = if let Ok(program) = <&mut SchedClassifier>::try_from(&mut *program) {
+            let result = if let Ok(program) = <&mut SchedClassifier>::try_from(&mut *program) {
                 program.load()
             } else {
                 <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load)
             };
-            loaded.with_context(|| format!("cannot load {name}"))?;
+            result.with_context(|| format!("cannot load {name}"))?;
         }
         let flows = |name| -> anyhow::Result<Flows> {
             let map = MapData::from_pin(place.map(name)).with_context(|| format!("cannot open {name}"))?;

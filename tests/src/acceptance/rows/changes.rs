@@ -37,7 +37,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(case.ask().port(90).expect(Expect::Untouched))
                 .step(case.ask().by(&["web-1"]))
         }),
-        for_all(|case| {
+        for_each(&Via::ALL, &[Protocol::Tcp], |case| {
             Row::new("new connections follow a changed target port")
                 .state(web(&["web-1"]).target(9999))
                 .step(case.ask().expect(Expect::Refused))

@@ -3,7 +3,7 @@
 use super::{for_all, for_each, reaches};
 use crate::acceptance::row::{Expect, Row, Step, Then, Via};
 use crate::acceptance::state::{PORT, Protocol, SHOP, State, WEB, shop, web};
-use crate::acceptance::world::{self, CLIENT};
+use crate::acceptance::world;
 use crate::host::frame::Tcp;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -41,18 +41,15 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         for_all(|case| {
             Row::new("a client may be its own backend")
-                .state(web(&[CLIENT]))
-                .step(case.ask().times(3).by(&[CLIENT]))
-                .step(case.ask().kept("a").times(5).by(&[CLIENT]))
+                .state(web(&[case.via.client()]))
+                .step(case.ask().times(3).by(&[case.via.client()]))
+                .step(case.ask().kept("a").times(5).by(&[case.via.client()]))
         }),
         for_all(|case| {
+            let pods = [case.via.client(), "web-1", "web-2"];
             Row::new("a client may be one of the backends")
-                .state(web(&[CLIENT, "web-1", "web-2"]))
-                .step(
-                    case.ask()
-                        .times(300)
-                        .expect(Expect::Spread(vec![CLIENT, "web-1", "web-2"])),
-                )
+                .state(web(&pods))
+                .step(case.ask().times(300).expect(Expect::Spread(pods.to_vec())))
         }),
         for_all(|case| {
             Row::new("two clients with the same port do not meet")
