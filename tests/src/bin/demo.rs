@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Parser;
 use kproxy_tests::{
     apiserver::ApiServer,
-    cluster::interrupt,
+    cluster::{environment::Environment, interrupt},
     demo::{self, Given, screen},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,8 +27,16 @@ struct Arguments {
     manifests: PathBuf,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { keep, manifests } = Arguments::parse();
+fn main() -> ExitCode {
+    run(Arguments::parse()).unwrap_or_else(|error| {
+        // Without the backtrace that an error shows by itself: it is for somebody who watches.
+        eprintln!("demo: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(Arguments { keep, manifests }: Arguments) -> anyhow::Result<ExitCode> {
+    Environment::check()?;
     // Here, so that the API server and the folder go as well when the demo is interrupted.
     interrupt::leave_to_caller();
     let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;

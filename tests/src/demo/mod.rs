@@ -2,7 +2,7 @@
 //!
 //! * [`manifests`]: what `deploy/demo/` holds
 //! * [`endpoints`], [`controller`]: the EndpointSlices of Services, which a real cluster's controller would write
-//! * [`world`]: API server, cluster, agents and servers, and how long changes take to reach the kernel
+//! * [`world`], `start`: API server, cluster, agents and servers, and how long changes take to reach the kernel
 //! * [`scenes`]: what is shown, one file each
 //! * [`screen`]: how it looks
 
@@ -19,6 +19,7 @@ pub mod endpoints;
 pub mod manifests;
 pub mod scenes;
 pub mod screen;
+mod start;
 pub mod world;
 
 use manifests::Manifests;
