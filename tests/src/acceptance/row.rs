@@ -323,7 +323,7 @@ impl Ask {
         self
     }
 
-    /// From this port.
+    /// From this port, which should be none that a kernel chooses by itself (32768 to 60999).
     #[must_use]
     pub fn source_port(mut self, port: u16) -> Self {
         self.source_port = Some(port);

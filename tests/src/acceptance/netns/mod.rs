@@ -20,7 +20,7 @@ use maps::Maps;
 use stream::Stream;
 
 /// How long a change may take until it is in the maps of every node. A bound, not a measure.
-const PROGRAMMED: Duration = Duration::from_secs(5);
+const PROGRAMMED: Duration = Duration::from_secs(10);
 /// How many connections follow each other on one port.
 const REUSES: u64 = 100;
 
@@ -74,6 +74,8 @@ impl Netns {
     /// # Errors
     /// Names the step and what was not as expected.
     pub fn play(&mut self, row: &Row) -> anyhow::Result<()> {
+        // A client's port comes up again within a UDP flow's life: flows of the rows before must lose their pods.
+        self.program(&State::default())?;
         let played = (1..)
             .zip(&row.steps)
             .try_for_each(|(number, step)| self.step(step).with_context(|| format!("in step {number}")));

@@ -13,9 +13,9 @@ use crate::echo::Report;
 /// Between two requests of the client.
 const PAUSE: Duration = Duration::from_millis(3);
 /// How long a request may take that nobody answers: then the next one is sent.
-const TIMEOUT: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a report may take to appear.
-const BOUND: Duration = Duration::from_secs(5);
+const BOUND: Duration = Duration::from_secs(10);
 
 /// A running client.
 #[derive(Debug)]
