@@ -44,6 +44,13 @@ impl Address {
         [a, b, c, d]
     }
 
+    /// The two words, for a fingerprint.
+    #[must_use]
+    #[inline(always)]
+    pub const fn halves(self) -> [u64; 2] {
+        self.0
+    }
+
     /// The last four bytes: the whole address for IPv4.
     #[must_use]
     #[inline(always)]

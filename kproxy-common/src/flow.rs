@@ -8,6 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::address::{Address, Port, Protocol};
 use crate::backend::{BackendIndex, Generation};
+use crate::check::check;
 use crate::frontend::ServiceId;
 use crate::settings::Nanoseconds;
 
@@ -32,6 +33,15 @@ pub struct Tuple {
 const _: () = assert!(size_of::<Tuple>() == 40);
 
 impl Tuple {
+    /// The fingerprint that a value carries of this key.
+    #[must_use]
+    #[inline(always)]
+    pub const fn check(&self) -> u32 {
+        let ([a, b], [c, d]) = (self.source.halves(), self.destination.halves());
+        let ports = (self.source_port.wire() as u64) << 32 | (self.destination_port.wire() as u64) << 16;
+        check([a, b, c, d, ports | self.protocol.number() as u64])
+    }
+
     /// The tuple of an answer to this one.
     #[must_use]
     #[inline(always)]
@@ -102,8 +112,8 @@ pub struct Flow {
     pub applies: Applies,
     /// Life cycle.
     pub state: FlowState,
-    /// Always 0.
-    pub padding: u32,
+    /// [`Tuple::check`] of the key.
+    pub check: u32,
 }
 
 const _: () = assert!(size_of::<Flow>() == 64);

@@ -4,6 +4,7 @@ use bitflags::bitflags;
 use bytemuck::{Pod, Zeroable};
 
 use crate::address::{Address, Port, Protocol};
+use crate::check::check;
 
 bitflags! {
     /// What an address is to the data plane: the value of `ADDRESSES`, the gate that every packet meets first.
@@ -34,6 +35,18 @@ pub struct FrontendKey {
 const _: () = assert!(size_of::<FrontendKey>() == 24);
 
 impl FrontendKey {
+    /// The fingerprint that a value carries of this key.
+    #[must_use]
+    #[inline(always)]
+    pub const fn check(&self) -> u32 {
+        let [a, b] = self.address.halves();
+        check([
+            a,
+            b,
+            (self.port.wire() as u64) << 16 | self.protocol.number() as u64,
+        ])
+    }
+
     /// The key of one service address, port and protocol.
     #[must_use]
     #[inline(always)]
@@ -90,8 +103,8 @@ pub struct Frontend {
     pub inside: SlotRun,
     /// Backends for everybody else.
     pub outside: SlotRun,
-    /// Always 0.
-    pub padding: u32,
+    /// [`FrontendKey::check`] of the key.
+    pub check: u32,
 }
 
 const _: () = assert!(size_of::<Frontend>() == 32);

@@ -6,6 +6,7 @@
 //! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
 //! * [`socket`]: what the socket door remembers about a socket
 //! * [`counter`]: every outcome at every door
+//! * [`check`]: how a value names its key
 //! * [`settings`]: constants the agent fixes when it loads the programs
 //! * [`maps`]: map names, sizes and the layout version of the pins
 //!
@@ -21,6 +22,7 @@
 
 pub mod address;
 pub mod backend;
+pub mod check;
 pub mod counter;
 pub mod flow;
 pub mod frontend;

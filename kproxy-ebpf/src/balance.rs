@@ -38,6 +38,10 @@ pub fn choose<T: Tables>(tables: &T, door: Door, key: &FrontendKey, client: Clie
         let Some(frontend) = tables.frontend(key) else {
             return Choice::NoFrontend;
         };
+        if frontend.check != key.check() {
+            tables.count(door, Counter::Raced);
+            continue;
+        }
         let (run, drop_when_empty) = match client {
             Client::Inside => (frontend.inside, FrontendFlags::DROP_INSIDE),
             Client::Outside => (frontend.outside, FrontendFlags::DROP_OUTSIDE),

@@ -43,7 +43,8 @@ pub fn pod_ingress<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict 
 #[inline(always)]
 fn request<P: Packet, T: Tables>(packet: &mut P, tables: &T, segment: &Segment) -> Verdict {
     let now = tables.now();
-    if let Some((age, flow)) = track::find(tables, &segment.tuple)
+    let mut flow = Flow::zeroed();
+    if let Some(age) = track::find(tables, &segment.tuple, &mut flow)
         && flow.applies.contains(Applies::INGRESS)
     {
         if !track::is_over(tables, Door::PodIngress, segment, &flow, now) {
@@ -54,7 +55,6 @@ fn request<P: Packet, T: Tables>(packet: &mut P, tables: &T, segment: &Segment) 
         }
         track::remove(tables, age, &segment.tuple, &flow);
     }
-    let mut flow = Flow::zeroed();
     match begin(tables, segment, now, &mut flow) {
         Ok(()) => finish(packet, segment, &flow, Verdict::New),
         Err(verdict) => verdict,
@@ -136,7 +136,7 @@ fn towards(tuple: &Tuple, index: BackendIndex, backend: &Backend, now: Nanosecon
             Applies::INGRESS
         },
         state: FlowState::empty(),
-        padding: 0,
+        check: tuple.check(),
     }
 }
 
@@ -172,7 +172,8 @@ fn reserve<T: Tables>(tables: &T, tuple: &Tuple, flow: &mut Flow, now: Nanosecon
 #[inline(never)]
 fn is_free<T: Tables>(tables: &T, tuple: &Tuple, flow: &Flow) -> bool {
     let key = flow.twin(tuple.protocol);
-    let Some((age, old)) = track::find(tables, &key) else {
+    let mut old = Flow::zeroed();
+    let Some(age) = track::find(tables, &key, &mut old) else {
         return true;
     };
     let free = old.twin(tuple.protocol) == *tuple || old.state.contains(FlowState::CLOSED);

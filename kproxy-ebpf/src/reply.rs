@@ -1,5 +1,6 @@
 //! Answers: a packet that leaves by a pod's door.
 
+use bytemuck::Zeroable as _;
 use kproxy_common::{Applies, Door, Flow, Nanoseconds};
 
 use crate::packet::Packet;
@@ -21,7 +22,8 @@ pub fn pod_egress<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     };
     // Both maps: the answer to a connection that was forgotten and begun again in its middle is no SYN, and yet its
     // entry is in `FLOWS_NEW`.
-    let Some((age, flow)) = track::find(tables, &segment.tuple) else {
+    let mut flow = Flow::zeroed();
+    let Some(age) = track::find(tables, &segment.tuple, &mut flow) else {
         return Verdict::Bystander;
     };
     if !flow.applies.contains(Applies::EGRESS) {

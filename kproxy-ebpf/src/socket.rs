@@ -1,5 +1,6 @@
 //! The socket door: a process asks for a service address and is given a backend's.
 
+use bytemuck::Zeroable as _;
 use kproxy_common::{
     Address, AddressRole, Backend, BackendIndex, Counter, Door, FrontendKey, Nanoseconds, Port, Protocol,
     SocketFlow, SocketFlowKey, SocketPeer,
@@ -13,9 +14,11 @@ use crate::track;
 pub trait Socket {
     /// The kernel's cookie of the socket.
     fn cookie(&self) -> u64;
+    /// Whether the socket has a peer.
+    fn is_connected(&self) -> bool;
     /// What [`Socket::remember`] kept.
     fn peer(&self) -> Option<SocketPeer>;
-    /// Keeps a translation with the socket, as long as the socket lives. False if there is no memory for it.
+    /// Keeps a record with the socket, as long as the socket lives. False if there is no memory for it.
     fn remember(&self, peer: &SocketPeer) -> bool;
 }
 
@@ -47,21 +50,35 @@ pub fn connect<S: Socket, T: Tables>(
     asked: Peer,
     protocol: Protocol,
 ) -> SocketVerdict {
-    if !is_service(tables, &asked) {
-        return SocketVerdict::Pass;
-    }
-    let (index, backend) = match choose(tables, &asked, protocol) {
+    let chosen = if is_service(tables, &asked) {
+        choose(tables, &asked, protocol)
+    } else {
+        Err(SocketVerdict::Pass)
+    };
+    let before = socket.peer();
+    let (index, backend) = match chosen {
         Ok(chosen) => chosen,
-        Err(verdict) => return verdict,
+        Err(verdict) => {
+            if let Some(stale) = before {
+                // The same backend may be the next peer, and then by its own name.
+                socket.remember(&SocketPeer {
+                    backend_port: Port::new(0),
+                    ..stale
+                });
+            }
+            return verdict;
+        }
     };
     let peer = SocketPeer {
         service_address: asked.address,
         backend_address: backend.address,
         service_port: asked.port,
         backend_port: backend.port,
+        sends: before.map_or(0, |before| before.sends),
         service: backend.service,
         backend: index,
         generation: backend.generation,
+        padding: 0,
     };
     if !socket.remember(&peer) {
         // The connection works all the same; only `getpeername` will name the backend.
@@ -80,11 +97,15 @@ pub fn connect<S: Socket, T: Tables>(
 #[inline(always)]
 pub fn send<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer) -> SocketVerdict {
     if !is_service(tables, &asked) {
+        if has_sent(socket) {
+            // From here on this peer answers by its own name.
+            tables.remove_socket_flow(&receiving(socket.cookie(), &asked));
+        }
         return SocketVerdict::Pass;
     }
     let now = tables.now();
     let key = sending(socket.cookie(), &asked);
-    if let Some(flow) = tables.socket_flow(&key)
+    if let Some(flow) = look_up(tables, &key)
         && continues(tables, &flow, now)
     {
         let backend = Peer {
@@ -107,7 +128,7 @@ pub fn send<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer) -> Socket
         seen: now,
         address: backend.address,
         port: backend.port,
-        padding: 0,
+        check: key.check(),
         service: backend.service,
         backend: index,
         generation: backend.generation,
@@ -123,10 +144,16 @@ pub fn send<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer) -> Socket
 /// The address that a process shall see as the sender of a datagram, if it is not the real one.
 #[inline(always)]
 pub fn receive<S: Socket, T: Tables>(socket: &S, tables: &T, sender: Peer) -> Option<Peer> {
-    if let Some(peer) = peer_name(socket, sender) {
-        return Some(peer);
+    if socket.is_connected() {
+        return peer_name(socket, sender);
     }
-    let flow = tables.socket_flow(&receiving(socket.cookie(), &sender))?;
+    if !has_sent(socket) {
+        return None;
+    }
+    let flow = look_up(tables, &receiving(socket.cookie(), &sender))?;
+    if tables.now().since(flow.seen) > tables.settings().udp_idle {
+        return None;
+    }
     tables.count(Door::Socket, Counter::Reply);
     Some(Peer {
         address: flow.address,
@@ -138,11 +165,22 @@ pub fn receive<S: Socket, T: Tables>(socket: &S, tables: &T, sender: Peer) -> Op
 #[inline(always)]
 pub fn peer_name<S: Socket>(socket: &S, real: Peer) -> Option<Peer> {
     let peer = socket.peer()?;
-    // The socket may have been connected again since, to an address that is no service's.
-    (peer.backend_address == real.address && peer.backend_port == real.port).then_some(Peer {
+    (peer.backend_port == real.port && peer.backend_address == real.address).then_some(Peer {
         address: peer.service_address,
         port: peer.service_port,
     })
+}
+
+/// Whether the socket has ever sent to a service without being connected: others need no look at `SOCKET_FLOWS`.
+#[inline(always)]
+fn has_sent<S: Socket>(socket: &S) -> bool {
+    socket.peer().is_some_and(|peer| peer.sends != 0)
+}
+
+/// An entry, unless its element was reused under our hands ([`kproxy_common::check`]).
+#[inline(always)]
+fn look_up<T: Tables>(tables: &T, key: &SocketFlowKey) -> Option<SocketFlow> {
+    tables.socket_flow(key).filter(|flow| flow.check == key.check())
 }
 
 #[inline(always)]
@@ -180,25 +218,31 @@ fn continues<T: Tables>(tables: &T, flow: &SocketFlow, now: Nanoseconds) -> bool
 /// Whether answers of this backend are given the name that the process asked for last.
 #[inline(always)]
 fn names<T: Tables>(tables: &T, cookie: u64, backend: &Peer, asked: &Peer) -> bool {
-    tables
-        .socket_flow(&receiving(cookie, backend))
+    look_up(tables, &receiving(cookie, backend))
         .is_some_and(|reply| reply.address == asked.address && reply.port == asked.port)
 }
 
 #[inline(always)]
 fn record<S: Socket, T: Tables>(socket: &S, tables: &T, asked: Peer, flow: SocketFlow) {
     let cookie = socket.cookie();
-    let reply = SocketFlow {
-        address: asked.address,
-        port: asked.port,
-        ..flow
-    };
     let backend = Peer {
         address: flow.address,
         port: flow.port,
     };
-    tables.insert_socket_flow(&sending(cookie, &asked), &flow);
-    tables.insert_socket_flow(&receiving(cookie, &backend), &reply);
+    let (send, receive) = (sending(cookie, &asked), receiving(cookie, &backend));
+    let reply = SocketFlow {
+        address: asked.address,
+        port: asked.port,
+        check: receive.check(),
+        ..flow
+    };
+    tables.insert_socket_flow(&send, &flow);
+    tables.insert_socket_flow(&receive, &reply);
+    let before = socket.peer().unwrap_or(SocketPeer::zeroed());
+    if before.sends == 0 && !socket.remember(&SocketPeer { sends: 1, ..before }) {
+        // The datagram goes out all the same; only the answer will come under the backend's name.
+        tables.count(Door::Socket, Counter::MapRetry);
+    }
 }
 
 #[inline(always)]

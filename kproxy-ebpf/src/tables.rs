@@ -62,6 +62,9 @@ pub trait Tables {
     /// Inserts or replaces; false if the map refused, also at the second try.
     fn insert_socket_flow(&self, key: &SocketFlowKey, flow: &SocketFlow) -> bool;
 
+    /// Removes an entry, if there is one.
+    fn remove_socket_flow(&self, key: &SocketFlowKey);
+
     /// Adds one to a counter.
     fn count(&self, door: Door, counter: Counter);
     /// The monotonic clock.

@@ -8,13 +8,23 @@ use kproxy_common::{
 use crate::parse::Segment;
 use crate::tables::{Age, Existing, InsertError, Tables};
 
-/// Finds the entry for a tuple in either map.
-#[inline(always)]
-pub fn find<T: Tables>(tables: &T, tuple: &Tuple) -> Option<(Age, Flow)> {
-    match tables.flow(Age::Answered, tuple) {
-        Some(flow) => Some((Age::Answered, flow)),
-        None => Some((Age::New, tables.flow(Age::New, tuple)?)),
+/// Finds the entry for a tuple in either map and writes it to `flow`. A function of its own, with a reference for its
+/// result, so that the kernel's stack holds one flow and no copies on their way.
+#[inline(never)]
+pub fn find<T: Tables>(tables: &T, tuple: &Tuple, flow: &mut Flow) -> Option<Age> {
+    for age in [Age::Answered, Age::New] {
+        if let Some(found) = look_up(tables, age, tuple) {
+            *flow = found;
+            return Some(age);
+        }
     }
+    None
+}
+
+/// The entry for a tuple in one map, unless its element was reused under our hands ([`kproxy_common::check`]).
+#[inline(always)]
+fn look_up<T: Tables>(tables: &T, age: Age, tuple: &Tuple) -> Option<Flow> {
+    tables.flow(age, tuple).filter(|flow| flow.check == tuple.check())
 }
 
 /// Whether a request may go on using its flow, or begins a new one.
@@ -83,57 +93,87 @@ pub fn note<T: Tables>(
     (age, flow): (Age, &Flow),
     now: Nanoseconds,
 ) -> Result<(), InsertError> {
-    let answered = age == Age::New && flow.state.contains(FlowState::REPLY);
     let ends = segment.flags.fin() || segment.flags.rst();
     let old = now.since(flow.seen) >= tables.settings().touch_after;
-    if answered || ends || old {
-        write(tables, door, segment, age, now)
-    } else {
-        Ok(())
-    }
-}
-
-/// The rare part of [`note`]. It looks the flow up again, which keeps its copy off the stack of the packet path.
-#[inline(never)]
-fn write<T: Tables>(
-    tables: &T,
-    door: Door,
-    segment: &Segment,
-    age: Age,
-    now: Nanoseconds,
-) -> Result<(), InsertError> {
-    let tuple = &segment.tuple;
-    let Some(mut flow) = tables.flow(age, tuple) else {
+    let target = belongs_in(segment, age, flow);
+    if target == age && !ends && !old {
         return Ok(());
+    }
+    let written = match write_twin(tables, door, segment, age, flow) {
+        TwinWritten::Open => write_own(tables, door, segment, (flow, false), target),
+        TwinWritten::Closed => write_own(tables, door, segment, (flow, true), target),
+        TwinWritten::Refused => Err(InsertError::Failed),
     };
-    let twin_key = flow.twin(tuple.protocol);
-    let mut twin = tables
-        .flow(age, &twin_key)
-        .unwrap_or_else(|| opposite(tuple, &flow, now));
-    flow.seen = now;
-    twin.seen = now;
-    if segment.flags.fin() {
-        flow.state |= FlowState::FIN;
-    }
-    if segment.flags.rst() || (flow.state & twin.state).contains(FlowState::FIN) {
-        flow.state |= FlowState::CLOSED;
-        twin.state |= FlowState::CLOSED;
-    }
-    // Proof of life moves the flow to the map that a flood of unanswered packets can not churn. A refusal is none.
-    let answered = flow.state.contains(FlowState::REPLY) && !segment.flags.rst();
-    let target = if answered { Age::Answered } else { age };
-    let written = tables
-        .insert_flow(door, target, &twin_key, &twin, Existing::Replace)
-        .and_then(|()| tables.insert_flow(door, target, tuple, &flow, Existing::Replace));
     if target == age {
         // The flow is recorded. It goes on without the news, rather than lose a packet for them.
         return Ok(());
     }
     written?;
-    tables.remove_flow(age, tuple);
-    tables.remove_flow(age, &twin_key);
     tables.count(door, Counter::Promoted);
+    remove(tables, age, &segment.tuple, flow);
     Ok(())
+}
+
+/// Proof of life moves a flow to the map that a flood of unanswered packets can not churn. A refusal is none.
+#[inline(always)]
+fn belongs_in(segment: &Segment, age: Age, flow: &Flow) -> Age {
+    if flow.state.contains(FlowState::REPLY) && !segment.flags.rst() {
+        Age::Answered
+    } else {
+        age
+    }
+}
+
+/// What became of the other direction's entry. One scalar, since kernel functions return no more.
+enum TwinWritten {
+    /// It is written, and the flow goes on.
+    Open,
+    /// It is written, and the flow has ended.
+    Closed,
+    /// The map refused.
+    Refused,
+}
+
+/// Refreshes the other direction's entry, or restores it. This and [`write_own`] are the rare part of [`note`], and
+/// functions of their own for the sake of the kernel's stack.
+#[inline(never)]
+fn write_twin<T: Tables>(tables: &T, door: Door, segment: &Segment, age: Age, flow: &Flow) -> TwinWritten {
+    let (now, target) = (tables.now(), belongs_in(segment, age, flow));
+    let key = flow.twin(segment.tuple.protocol);
+    let mut twin = look_up(tables, age, &key).unwrap_or_else(|| opposite(&segment.tuple, flow, now));
+    twin.seen = now;
+    let both_fin =
+        twin.state.contains(FlowState::FIN) && (segment.flags.fin() || flow.state.contains(FlowState::FIN));
+    if segment.flags.rst() || both_fin {
+        twin.state |= FlowState::CLOSED;
+    }
+    match tables.insert_flow(door, target, &key, &twin, Existing::Replace) {
+        Ok(()) if twin.state.contains(FlowState::CLOSED) => TwinWritten::Closed,
+        Ok(()) => TwinWritten::Open,
+        Err(InsertError::Exists | InsertError::Failed) => TwinWritten::Refused,
+    }
+}
+
+/// Refreshes the packet's own entry.
+#[inline(never)]
+fn write_own<T: Tables>(
+    tables: &T,
+    door: Door,
+    segment: &Segment,
+    (flow, closed): (&Flow, bool),
+    target: Age,
+) -> Result<(), InsertError> {
+    let mut own = Flow {
+        seen: tables.now(),
+        ..*flow
+    };
+    if segment.flags.fin() {
+        own.state |= FlowState::FIN;
+    }
+    if closed {
+        own.state |= FlowState::CLOSED;
+    }
+    tables.insert_flow(door, target, &segment.tuple, &own, Existing::Replace)
 }
 
 /// The entry for the other direction of a flow.
@@ -160,6 +200,6 @@ pub fn opposite(tuple: &Tuple, flow: &Flow, now: Nanoseconds) -> Flow {
             .state
             .symmetric_difference(FlowState::REPLY)
             .intersection(FlowState::REPLY.union(FlowState::CLOSED)),
-        padding: 0,
+        check: flow.twin(tuple.protocol).check(),
     }
 }

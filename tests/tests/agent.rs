@@ -39,7 +39,7 @@ struct Stage<'a> {
     agents: Vec<Agent>,
     _servers: Vec<Process>,
     _api: ApiServer,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 const PODS: [(&str, &str); 6] = [
@@ -87,7 +87,7 @@ impl<'a> Stage<'a> {
             agents,
             _servers: servers,
             _api: api,
-            _folder: folder,
+            folder: folder,
         })
     }
 
@@ -286,10 +286,9 @@ async fn delete_and_recreate(stage: Stage<'_>) -> anyhow::Result<()> {
         for destination in to {
             stage.until(destination, |result, _| result == Outcome::Ok)?;
         }
-        all_answered(stage.loads(to).map(|loads| {
-            std::thread::sleep(Duration::from_millis(300));
-            loads
-        })?)?;
+        let loads = stage.loads(to)?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        all_answered(loads)?;
         stage.workload.delete("web").await?;
         for destination in to {
             stage.until(destination, |result, _| result != Outcome::Ok)?;
@@ -310,7 +309,7 @@ async fn agents_come_and_go(mut stage: Stage<'_>) -> anyhow::Result<()> {
         stage.until(destination, |result, _| result == Outcome::Ok)?;
     }
     let loads = stage.loads(to)?;
-    let options = AgentOptions::kubeconfig(&stage._folder.path().join("kubeconfig"));
+    let options = AgentOptions::kubeconfig(&stage.folder.path().join("kubeconfig"));
     for round in 0..2 {
         for agent in stage.agents.drain(..) {
             if round == 0 {

@@ -43,8 +43,8 @@ pub(crate) struct Maps;
 impl Tables for Maps {
     #[inline(always)]
     fn address(&self, address: &Address) -> AddressRole {
-        // SAFETY: the value is copied out at once. Another entry may come to live under the pointer at any time, and
-        // then another address's role is read: values of this type have no invalid bits.
+        // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
+        // it may be another address's role: then one packet goes on untranslated, or ends at the next lookup.
         unsafe { ADDRESSES.get(address) }
             .copied()
             .unwrap_or(AddressRole::empty())
@@ -52,8 +52,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
-        // SAFETY: copied out at once. A value mixed of two entries is possible in theory and harmless: `balance`
-        // checks that the backend it leads to belongs to the frontend's service.
+        // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
+        // it may be another key's value, or of two: the caller compares the fingerprint and the backend's service.
         unsafe { FRONTENDS.get(key) }.copied()
     }
 
@@ -69,7 +69,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow> {
-        // SAFETY: copied out at once; entries are replaced as a whole, never written in place.
+        // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
+        // it may be another key's value: the caller compares the fingerprint.
         unsafe { flows(age).get(key) }.copied()
     }
 
@@ -109,7 +110,8 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn socket_flow(&self, key: &SocketFlowKey) -> Option<SocketFlow> {
-        // SAFETY: copied out at once; entries are replaced as a whole, never written in place.
+        // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
+        // it may be another key's value: the caller compares the fingerprint.
         unsafe { SOCKET_FLOWS.get(key) }.copied()
     }
 
@@ -121,6 +123,12 @@ impl Tables for Maps {
         }
         self.count(Door::Socket, Counter::MapRetry);
         insert()
+    }
+
+    #[inline(always)]
+    fn remove_socket_flow(&self, key: &SocketFlowKey) {
+        // An entry that is gone already is what was wanted.
+        let _ = SOCKET_FLOWS.remove(key);
     }
 
     #[inline(always)]

@@ -11,6 +11,9 @@ use super::maps::SOCKET_PEERS;
 
 const ECONNREFUSED: i32 = 111;
 
+/// State of a connected socket, also of UDP.
+const TCP_ESTABLISHED: u32 = 1;
+
 /// The hook lets the call go on.
 const ALLOW: i32 = 1;
 /// The hook fails the call, with EPERM or what `bpf_set_retval` said.
@@ -117,6 +120,16 @@ impl Socket for SocketAddress<'_> {
     fn cookie(&self) -> u64 {
         // SAFETY: the context is the hook's own.
         unsafe { bpf_get_socket_cookie(self.context.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn is_connected(&self) -> bool {
+        // SAFETY: the union's only member that is a socket; the kernel gives every such hook one.
+        let socket = unsafe { (*self.raw()).__bindgen_anon_1.sk };
+        // SAFETY: not null at these hooks, alive while the hook runs, and a plain field (`enum` in net/tcp_states.h,
+        // which UDP uses as well).
+        let state = unsafe { (*socket).state };
+        state == TCP_ESTABLISHED
     }
 
     #[inline(always)]

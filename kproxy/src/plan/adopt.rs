@@ -73,9 +73,10 @@ impl Applied {
             affinity_seconds: _,
             inside,
             outside,
-            padding: _,
+            check,
         } = frontend;
-        let trusted = self.unclaimed_service(service).is_some()
+        let trusted = check == key.check()
+            && self.unclaimed_service(service).is_some()
             && self.adopt_run(inside, service, slots, backends)
             && self.adopt_run(outside, service, slots, backends);
         if trusted && let Some(owner) = self.unclaimed_service(service) {

@@ -57,7 +57,7 @@ impl Applied {
                     affinity_seconds,
                     inside,
                     outside,
-                    padding: 0,
+                    check: key.check(),
                 },
             );
         }

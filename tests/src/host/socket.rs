@@ -1,6 +1,6 @@
 //! A socket at its hooks.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use kproxy_common::SocketPeer;
 use kproxy_ebpf::socket::Socket;
@@ -9,6 +9,7 @@ use kproxy_ebpf::socket::Socket;
 #[derive(Clone, Debug)]
 pub struct MemorySocket {
     cookie: u64,
+    connected: Cell<bool>,
     peer: RefCell<Option<SocketPeer>>,
     is_full: bool,
 }
@@ -19,6 +20,7 @@ impl MemorySocket {
     pub fn new(cookie: u64) -> Self {
         Self {
             cookie,
+            connected: Cell::default(),
             peer: RefCell::default(),
             is_full: false,
         }
@@ -34,9 +36,20 @@ impl MemorySocket {
     }
 }
 
+impl MemorySocket {
+    /// Says whether the kernel has given it a peer.
+    pub fn set_connected(&self, connected: bool) {
+        self.connected.set(connected);
+    }
+}
+
 impl Socket for MemorySocket {
     fn cookie(&self) -> u64 {
         self.cookie
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connected.get()
     }
 
     fn peer(&self) -> Option<SocketPeer> {

@@ -219,6 +219,10 @@ impl Tables for MemoryTables {
         inserted
     }
 
+    fn remove_socket_flow(&self, key: &SocketFlowKey) {
+        self.socket_flows.borrow_mut().remove(key);
+    }
+
     fn count(&self, door: Door, counter: Counter) {
         *self.counters.borrow_mut().entry((door, counter)).or_default() += 1;
     }

@@ -205,7 +205,7 @@ fn nonsense_in_the_maps_is_not_trusted() {
         affinity_seconds: 0,
         inside: SlotRun { base, count },
         outside: SlotRun { base, count },
-        padding: 0,
+        check: key(1, 80).check(),
     };
     for (what, broken) in [
         ("another service's backends", frontend(2, 0, 2)),
@@ -215,10 +215,21 @@ fn nonsense_in_the_maps_is_not_trusted() {
         ("service 0", frontend(0, 0, 0)),
         ("a strange service", frontend(u32::MAX, 0, 0)),
         ("a part of its run", frontend(1, 0, 1)),
+        (
+            "another key's value",
+            Frontend {
+                check: 0,
+                ..frontend(1, 0, 2)
+            },
+        ),
     ] {
         let mut model = sane();
         model.contents.frontends.insert(key(1, 80), broken);
-        model.contents.frontends.insert(key(9, 80), broken);
+        let check = broken.check ^ key(1, 80).check() ^ key(9, 80).check();
+        model
+            .contents
+            .frontends
+            .insert(key(9, 80), Frontend { check, ..broken });
         model
             .contents
             .addresses

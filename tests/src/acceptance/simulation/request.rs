@@ -54,6 +54,8 @@ impl<M: Machine> Simulation<M> {
     pub(super) fn conversation(&mut self, ask: &Ask, to: SocketAddr) -> Conversation {
         let new_port = self.new_port();
         let port = ask.source_port.unwrap_or(new_port);
+        let socket = MemorySocket::new(u64::from(new_port));
+        socket.set_connected(!ask.sendto);
         // A mapped address is IPv4 on the wire.
         let family = Address::from(to.ip()).family();
         Conversation {
@@ -64,7 +66,7 @@ impl<M: Machine> Simulation<M> {
             via: ask.via,
             sendto: ask.sendto,
             source: (ask.from.address(family), port).into(),
-            socket: MemorySocket::new(u64::from(new_port)),
+            socket,
             wire: None,
             is_open: false,
         }
