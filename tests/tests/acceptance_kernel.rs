@@ -4,12 +4,7 @@ use kproxy_tests::acceptance::kernel::Kernel;
 use kproxy_tests::acceptance::{Runner, rows, run_all};
 
 #[test]
-fn every_row_holds_in_the_kernel() {
-    let mut kernel = match Kernel::load() {
-        Ok(kernel) => kernel,
-        Err(error) => panic!("{error:#}"),
-    };
-    if let Err(failures) = run_all(&rows::all(), Runner::Kernel, |row| kernel.play(row)) {
-        panic!("{failures}");
-    }
+fn every_row_holds_in_the_kernel() -> anyhow::Result<()> {
+    let mut kernel = Kernel::load()?;
+    run_all(&rows::all(), Runner::Kernel, |row| kernel.play(row))
 }

@@ -5,11 +5,13 @@
 //! * [`simulation`]: plays a row packet by packet, with pods that behave like hosts
 //! * [`host`]: the datapath library in memory
 //! * [`kernel`]: the loaded programs under `BPF_PROG_TEST_RUN`, compared with the library packet by packet
+//! * [`netns`]: real sockets, real agents, network namespaces
 //!
 //! A row runs wherever it [fits](row::Row::fits). To add a case, add a row.
 
 pub mod host;
 pub mod kernel;
+pub mod netns;
 pub mod report;
 pub mod row;
 pub mod rows;

@@ -1,5 +1,7 @@
 //! Playing all rows that fit a runner, and saying which failed.
 
+use anyhow::ensure;
+
 use super::row::{Row, Runner};
 
 /// Plays rows; the answer names every row that failed and why.
@@ -10,7 +12,7 @@ pub fn run_all(
     rows: &[Row],
     runner: Runner,
     mut play: impl FnMut(&Row) -> anyhow::Result<()>,
-) -> Result<usize, String> {
+) -> anyhow::Result<()> {
     let fitting: Vec<&Row> = rows.iter().filter(|row| row.fits(runner)).collect();
     let failures: Vec<String> = fitting
         .iter()
@@ -20,14 +22,17 @@ pub fn run_all(
                 .map(|error| format!("FAILED {}: {error:#}", row.name))
         })
         .collect();
-    if failures.is_empty() {
-        Ok(fitting.len())
-    } else {
-        Err(format!(
-            "{} of {} rows failed:\n{}",
-            failures.len(),
-            fitting.len(),
-            failures.join("\n")
-        ))
-    }
+    ensure!(
+        failures.is_empty(),
+        "{} of {} rows failed:\n{}",
+        failures.len(),
+        fitting.len(),
+        failures.join("\n")
+    );
+    println!(
+        "{} of {} rows fit {runner:?}, and hold",
+        fitting.len(),
+        rows.len()
+    );
+    Ok(())
 }

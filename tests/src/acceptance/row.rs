@@ -6,7 +6,7 @@ use std::time::Duration;
 use kproxy_common::Family;
 
 use super::state::{PORT, Protocol, State, WEB};
-use super::world::{self, CLIENT, Pod};
+use super::world::{self, CLIENT, NATIVE, Pod};
 use crate::host::frame::Tcp;
 
 /// A way to run the data plane.
@@ -32,6 +32,15 @@ pub enum Via {
 impl Via {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Socket, Self::Packet];
+
+    /// The pod that asks by this door.
+    #[must_use]
+    pub const fn client(self) -> &'static str {
+        match self {
+            Self::Socket => NATIVE,
+            Self::Packet => CLIENT,
+        }
+    }
 }
 
 /// A case.
@@ -277,11 +286,11 @@ impl From<Packet> for Step {
 }
 
 impl Ask {
-    /// One request of [`CLIENT`] to [`web`](super::state::web).
+    /// One request of the client for a door to [`web`](super::state::web).
     #[must_use]
     pub fn web(via: Via, protocol: Protocol, family: Family) -> Self {
         Self {
-            from: Pod::named(CLIENT),
+            from: Pod::named(via.client()),
             via,
             protocol,
             sendto: false,
@@ -314,7 +323,7 @@ impl Ask {
         self
     }
 
-    /// From this port.
+    /// From this port, which should be none that a kernel chooses by itself (32768 to 60999).
     #[must_use]
     pub fn source_port(mut self, port: u16) -> Self {
         self.source_port = Some(port);

@@ -1,4 +1,4 @@
-//! The cluster that every row plays in: two nodes, five pods, and the addresses of its services.
+//! The cluster that every row plays in: two nodes, six pods, and the addresses of its services.
 //!
 //! Nodes and pods have the addresses that [`crate::cluster`] gives them, so that the same manifests fit every runner.
 
@@ -12,8 +12,11 @@ use crate::cluster::{Builder, Cluster, Cni};
 pub const NODE: &str = "a";
 /// The other node.
 pub const OTHER_NODE: &str = "b";
-/// The pod that most rows ask from; it serves as well.
+/// The pod whose packets are translated; it serves as well.
 pub const CLIENT: &str = "client";
+/// The pod whose sockets are translated; it serves as well. Its packets go straight to pods, which must not happen from
+/// a port of [`CLIENT`] that a UDP flow through a service has used in the last two minutes.
+pub const NATIVE: &str = "native";
 /// Ports that every pod serves, over TCP and UDP.
 pub const SERVED: [u16; 2] = [8080, 8081];
 
@@ -35,10 +38,11 @@ pub const HOST: Pod = Pod {
 };
 
 /// Every pod.
-pub const PODS: [Pod; 5] = [
+pub const PODS: [Pod; 6] = [
     pod(CLIENT, NODE, (1, 2)),
     pod("web-1", NODE, (1, 3)),
     pod("other", NODE, (1, 4)),
+    pod(NATIVE, NODE, (1, 5)),
     pod("web-2", OTHER_NODE, (2, 2)),
     pod("web-3", OTHER_NODE, (2, 3)),
 ];

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use aya::maps::{HashMap, Map, MapData};
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use aya::programs::{CgroupSockAddr, Program, SchedClassifier, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use kproxy::dataplane::OBJECT;
 use kproxy_common::{Flow, maps};
@@ -30,7 +30,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Loads the object's TC programs on the maps that are pinned at a place.
+    /// Loads the object's programs on the maps that are pinned at a place.
     ///
     /// # Errors
     /// With the verifier's words when it refuses one.
@@ -41,9 +41,12 @@ impl Programs {
         }
         let mut object = loader.load(OBJECT).context("cannot load the object")?;
         for (name, program) in object.programs_mut() {
-            if let Ok(program) = <&mut SchedClassifier>::try_from(program) {
-                program.load().with_context(|| format!("cannot load {name}"))?;
-            }
+            let result = if let Ok(program) = <&mut SchedClassifier>::try_from(&mut *program) {
+                program.load()
+            } else {
+                <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load)
+            };
+            result.with_context(|| format!("cannot load {name}"))?;
         }
         let flows = |name| -> anyhow::Result<Flows> {
             let map = MapData::from_pin(place.map(name)).with_context(|| format!("cannot open {name}"))?;
@@ -55,7 +58,12 @@ impl Programs {
         })
     }
 
-    /// A loaded program.
+    /// Every loaded program with its name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Program)> {
+        self.object.programs()
+    }
+
+    /// A loaded TC program.
     ///
     /// # Errors
     /// When the object has none of this name.

@@ -37,7 +37,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn client(family: Family) -> SocketAddr {
-    (Pod::named(CLIENT).address(family), 45_090).into()
+    (Pod::named(CLIENT).address(family), 25_090).into()
 }
 
 fn build(source: SocketAddr, destination: SocketAddr, transport: Transport) -> Vec<u8> {

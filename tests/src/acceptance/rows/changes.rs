@@ -37,7 +37,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(case.ask().port(90).expect(Expect::Untouched))
                 .step(case.ask().by(&["web-1"]))
         }),
-        for_all(|case| {
+        for_each(&Via::ALL, &[Protocol::Tcp], |case| {
             Row::new("new connections follow a changed target port")
                 .state(web(&["web-1"]).target(9999))
                 .step(case.ask().expect(Expect::Refused))
@@ -47,10 +47,10 @@ pub(super) fn rows() -> Vec<Row> {
         for_each(&packet, &[Protocol::Udp], |case| {
             Row::new("a flow follows a changed target port")
                 .state(web(&["web-1"]).target(9999))
-                .step(case.talk(45_010).datagram(reaches(&["web-1"])))
+                .step(case.talk(25_010).datagram(reaches(&["web-1"])))
                 .state(web(&["web-1"]).target(8081))
-                .step(case.talk(45_010).datagram(reaches(&["web-1"])))
-                .step(case.talk(45_010).answer())
+                .step(case.talk(25_010).datagram(reaches(&["web-1"])))
+                .step(case.talk(25_010).answer())
         }),
         for_all(|case| {
             Row::new("pods come after their service, and go before it")

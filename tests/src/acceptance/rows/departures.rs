@@ -85,7 +85,7 @@ pub(super) fn rows() -> Vec<Row> {
                 )
         }),
         for_each(&packet, &tcp, |case| {
-            let talk = case.talk(45_011);
+            let talk = case.talk(25_011);
             Row::new("a SYN to a pod that left starts anew")
                 .state(web(&["web-1"]))
                 .step(talk.sends(Tcp::Syn, reaches(&["web-1"])))

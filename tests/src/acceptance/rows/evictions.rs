@@ -13,7 +13,7 @@ const TOUCH: Duration = Duration::from_secs(1);
 pub(super) fn rows() -> Vec<Row> {
     let by_packet = |make: &dyn Fn(super::Case) -> Row| for_each(&[Via::Packet], &Protocol::ALL, make);
     let open = |case: super::Case, name: &str| {
-        let talk = case.talk(45_060);
+        let talk = case.talk(25_060);
         let row = Row::new(name)
             .state(web(&["web-2"]))
             .step(talk.opens(case.protocol, reaches(&["web-2"])))
@@ -60,7 +60,7 @@ pub(super) fn rows() -> Vec<Row> {
             goes_on(case, &talk, row)
         }),
         by_packet(&|case| {
-            let talk = case.talk(45_061);
+            let talk = case.talk(25_061);
             Row::new("one refused write is tried again")
                 .state(web(&["web-2"]))
                 .step(Step::RefuseInserts(1))
@@ -69,7 +69,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(talk.goes_on(case.protocol, Then::ReachesSame))
         }),
         by_packet(&|case| {
-            let talk = case.talk(45_062);
+            let talk = case.talk(25_062);
             Row::new("a flow that can not be recorded is dropped, and its next try succeeds")
                 .state(web(&["web-2"]))
                 .step(Step::RefuseInserts(2))

@@ -9,7 +9,7 @@ use kproxy_common::Family;
 pub(super) fn rows() -> Vec<Row> {
     let dressed = |name: &str, protocols: &[Protocol], dress| {
         for_each(&[Via::Packet], protocols, |case| {
-            let talk = case.talk(45_080).dress(dress);
+            let talk = case.talk(25_080).dress(dress);
             Row::new(name)
                 .state(web(&["web-1"]))
                 .step(talk.opens(case.protocol, reaches(&["web-1"])))
@@ -19,7 +19,7 @@ pub(super) fn rows() -> Vec<Row> {
     };
     let rejected = |name: &str, protocols: &[Protocol], dress| {
         for_each(&[Via::Packet], protocols, |case| {
-            let talk = case.talk(45_081).dress(dress);
+            let talk = case.talk(25_081).dress(dress);
             Row::new(name)
                 .state(web(&[]))
                 .step(talk.opens(case.protocol, Then::Unreachable))
@@ -54,7 +54,7 @@ pub(super) fn rows() -> Vec<Row> {
             Dress::NoChecksum,
         )),
         for_each(&[Via::Packet], &tcp, |case| {
-            let talk = case.talk(45_082).port(81);
+            let talk = case.talk(25_082).port(81);
             Row::new("a SYN to another port keeps every byte")
                 .state(web(&["web-1"]))
                 .step(talk.sends(Tcp::Syn, Then::Untouched))

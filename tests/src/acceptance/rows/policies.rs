@@ -23,7 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(case.ask().expect(Expect::Refused))
         }),
         for_each(&[Via::Packet], &[Protocol::Tcp], |case| {
-            let talk = case.talk(45_020);
+            let talk = case.talk(25_020);
             Row::new("internal policy Local keeps connections when its last pod here is gone")
                 .state(web(&["web-1", "web-2"]).local())
                 .step(talk.sends(Tcp::Syn, reaches(&["web-1"])))
@@ -31,7 +31,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .state(web(&["web-2"]).local())
                 .step(talk.sends(Tcp::Ack, Then::ReachesSame))
                 .step(talk.answers(Tcp::Ack))
-                .step(case.talk(45_021).sends(Tcp::Syn, Then::Dropped))
+                .step(case.talk(25_021).sends(Tcp::Syn, Then::Dropped))
         }),
         for_all(|case| {
             Row::new("a pod that shuts down is not used while others are ready")

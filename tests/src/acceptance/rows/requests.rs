@@ -1,7 +1,7 @@
 //! A request and its answer; services and ports that are not there.
 
-use super::{Case, for_all, for_each};
-use crate::acceptance::row::{Ask, Expect, Row, Via};
+use super::{for_all, for_each};
+use crate::acceptance::row::{Expect, Row, Via};
 use crate::acceptance::state::{PORT, Protocol, State, web};
 use crate::acceptance::world::{HOST, Pod, SERVED, cluster_ip};
 
@@ -53,9 +53,9 @@ pub(super) fn rows() -> Vec<Row> {
             let direct = (Pod::named("web-1").address(case.family), SERVED[0]).into();
             Row::new("a pod can be asked directly beside its service")
                 .state(web(&["web-1"]))
-                .step(case.ask().to(direct).by(&["web-1"]))
-                .step(case.ask().by(&["web-1"]))
-                .step(case.ask().to(direct).by(&["web-1"]))
+                .step(case.ask().from("other").to(direct).by(&["web-1"]))
+                .step(case.ask().from("other").by(&["web-1"]))
+                .step(case.ask().from("other").to(direct).by(&["web-1"]))
         }),
         for_all(|case| {
             Row::new("without services everything is left alone")
@@ -67,12 +67,8 @@ pub(super) fn rows() -> Vec<Row> {
                 .state(web(&[]))
                 .step(case.ask().times(3).expect(Expect::Refused))
         }),
-        for_all(|case: Case| {
-            let ask: Ask = case.ask();
-            Row::new("a pod that does not listen refuses")
-                .state(web(&["web-1"]).target(9999))
-                .step(ask.expect(Expect::Refused))
-        }),
+        refusing(&Via::ALL, Protocol::Tcp),
+        refusing(&[Via::Socket], Protocol::Udp),
         for_all(|case| {
             Row::new("one connection asks again and again")
                 .state(web(&THREE))
@@ -80,4 +76,13 @@ pub(super) fn rows() -> Vec<Row> {
         }),
     ];
     all.concat()
+}
+
+/// Over UDP that takes an ICMP message, which comes back through the socket door only.
+fn refusing(vias: &[Via], protocol: Protocol) -> Vec<Row> {
+    for_each(vias, &[protocol], |case| {
+        Row::new("a pod that does not listen refuses")
+            .state(web(&["web-1"]).target(9999))
+            .step(case.ask().expect(Expect::Refused))
+    })
 }

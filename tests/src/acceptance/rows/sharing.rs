@@ -3,7 +3,7 @@
 use super::{for_all, for_each, reaches};
 use crate::acceptance::row::{Expect, Row, Step, Then, Via};
 use crate::acceptance::state::{PORT, Protocol, SHOP, State, WEB, shop, web};
-use crate::acceptance::world::{self, CLIENT};
+use crate::acceptance::world;
 use crate::host::frame::Tcp;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -22,13 +22,13 @@ pub(super) fn rows() -> Vec<Row> {
             let to = world::service(SHOP, PORT, case.family);
             Row::new("two services share a pod and a client's port")
                 .state(two())
-                .step(case.ask().source_port(45_000).kept("a").by(&["web-2"]))
-                .step(case.ask().to(to).source_port(45_000).kept("b").by(&["web-2"]))
+                .step(case.ask().source_port(25_000).kept("a").by(&["web-2"]))
+                .step(case.ask().to(to).source_port(25_000).kept("b").by(&["web-2"]))
                 .step(case.ask().kept("a").times(3).by(&["web-2"]))
                 .step(case.ask().to(to).kept("b").times(3).by(&["web-2"]))
         }),
         for_each(&[Via::Packet], &[Protocol::Tcp], |case| {
-            let (first, second) = (case.talk(45_001), case.talk(45_001).to(SHOP));
+            let (first, second) = (case.talk(25_001), case.talk(25_001).to(SHOP));
             Row::new("a closed connection gives its port towards a pod back")
                 .state(two())
                 .step(first.sends(Tcp::Syn, reaches(&["web-2"])))
@@ -41,27 +41,24 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         for_all(|case| {
             Row::new("a client may be its own backend")
-                .state(web(&[CLIENT]))
-                .step(case.ask().times(3).by(&[CLIENT]))
-                .step(case.ask().kept("a").times(5).by(&[CLIENT]))
+                .state(web(&[case.via.client()]))
+                .step(case.ask().times(3).by(&[case.via.client()]))
+                .step(case.ask().kept("a").times(5).by(&[case.via.client()]))
         }),
         for_all(|case| {
+            let pods = [case.via.client(), "web-1", "web-2"];
             Row::new("a client may be one of the backends")
-                .state(web(&[CLIENT, "web-1", "web-2"]))
-                .step(
-                    case.ask()
-                        .times(300)
-                        .expect(Expect::Spread(vec![CLIENT, "web-1", "web-2"])),
-                )
+                .state(web(&pods))
+                .step(case.ask().times(300).expect(Expect::Spread(pods.to_vec())))
         }),
         for_all(|case| {
             Row::new("two clients with the same port do not meet")
                 .state(web(&["web-1"]))
-                .step(case.ask().source_port(45_002).kept("a").by(&["web-1"]))
+                .step(case.ask().source_port(25_002).kept("a").by(&["web-1"]))
                 .step(
                     case.ask()
                         .from("other")
-                        .source_port(45_002)
+                        .source_port(25_002)
                         .kept("b")
                         .by(&["web-1"]),
                 )

@@ -16,13 +16,13 @@ const SHORT: Duration = Duration::from_secs(119);
 pub(super) fn rows() -> Vec<Row> {
     let all = [
         udp_rows(|case| {
-            let talk = case.talk(45_042);
+            let talk = case.talk(25_042);
             Row::new("a rejection is port unreachable, with the request in it")
                 .state(web(&[]))
                 .step(talk.datagram(Then::Unreachable))
         }),
         udp_rows(|case| {
-            let talk = case.talk(45_043);
+            let talk = case.talk(25_043);
             let row = Row::new("a flow stays with its pod")
                 .state(web(&THREE))
                 .step(talk.datagram(reaches(&THREE)));
@@ -31,7 +31,7 @@ pub(super) fn rows() -> Vec<Row> {
             })
         }),
         udp_rows(|case| {
-            let talk = case.talk(45_044);
+            let talk = case.talk(25_044);
             Row::new("a flow that was silent for long chooses anew")
                 .state(web(&["web-1"]))
                 .step(talk.datagram(reaches(&["web-1"])))
@@ -44,7 +44,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(talk.answer())
         }),
         udp_rows(|case| {
-            let talk = case.talk(45_045);
+            let talk = case.talk(25_045);
             let row = Row::new("a flow that speaks now and then stays")
                 .state(web(&["web-1"]))
                 .step(talk.datagram(reaches(&["web-1"])))
@@ -56,7 +56,7 @@ pub(super) fn rows() -> Vec<Row> {
             })
         }),
         udp_rows(|case| {
-            let talk = case.talk(45_046);
+            let talk = case.talk(25_046);
             let row = Row::new("a flow whose pod alone speaks stays")
                 .state(web(&["web-1"]))
                 .step(talk.datagram(reaches(&["web-1"])))
@@ -78,7 +78,7 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         udp_rows(|case| {
             let direct = (Pod::named("web-1").address(case.family), SERVED[0]).into();
-            let ask = case.ask().source_port(45_049);
+            let ask = case.ask().source_port(25_049);
             Row::new("a port that was used through the service long ago asks the pod directly")
                 .state(web(&["web-1"]))
                 .step(ask.clone().by(&["web-1"]))

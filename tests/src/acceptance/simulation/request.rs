@@ -156,14 +156,20 @@ impl<M: Machine> Simulation<M> {
             "{} sees {peer} as its client instead of {expected}",
             server.name
         );
-        if !SERVED.contains(&local.port()) {
+        let listens = SERVED.contains(&local.port());
+        if !listens && conversation.protocol == Protocol::Udp {
             return Ok(Came::Refusal);
         }
+        let back = if listens { back } else { Transport::Tcp(Tcp::Rst) };
         let answer = Frame::new(local, peer, back).payload(b"answer").bytes()?;
         match self.travel(server, answer)? {
             Arrival::At(pod, bytes) if pod == client => {
                 check_answer(&bytes, wire, source)?;
-                Ok(Came::Answer(server))
+                Ok(if listens {
+                    Came::Answer(server)
+                } else {
+                    Came::Refusal
+                })
             }
             other @ (Arrival::At(..) | Arrival::Nowhere(_) | Arrival::Gone) => {
                 bail!("the answer of {} came to {other:02x?}", server.name)

@@ -7,6 +7,7 @@ use std::{
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Type};
 
 use super::{Exchanged, Mode, Options, remaining, unspecified};
 use crate::echo::message::Answer;
@@ -18,7 +19,13 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn open(options: &Options, to: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind(unspecified(to, options.source_port))?;
+        let socket = socket2::Socket::new(Domain::for_address(to), Type::DGRAM, None)?;
+        if options.source_port != 0 {
+            // Connected sockets may share a port: each hears its own peer only.
+            socket.set_reuse_address(true)?;
+        }
+        socket.bind(&unspecified(to, options.source_port).into())?;
+        let socket = UdpSocket::from(socket);
         match options.mode {
             Mode::Connect => socket.connect(to)?,
             // Only then does an unconnected socket hear of a port unreachable.

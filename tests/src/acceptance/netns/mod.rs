@@ -1,0 +1,156 @@
+//! Runner: real sockets in network namespaces, real agents that read manifests, one cluster for all rows.
+
+mod maps;
+mod request;
+mod stream;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use super::row::{End, Expect, Row, Step};
+use super::state::State;
+use super::world::{self, PODS, Pod, SERVED};
+use crate::cluster::{self, Agent, AgentOptions, Cluster, Cni, Host, Process};
+use maps::Maps;
+use stream::Stream;
+
+/// How long a change may take until it is in the maps of every node. A bound, not a measure.
+const PROGRAMMED: Duration = Duration::from_secs(10);
+/// How many connections follow each other on one port.
+const REUSES: u64 = 100;
+
+/// A cluster with agents and an echo server in every pod.
+#[derive(Debug)]
+pub struct Netns {
+    kept: HashMap<&'static str, Stream>,
+    state: Option<String>,
+    manifests: TempDir,
+    _servers: Vec<Process>,
+    agents: Vec<Agent>,
+    // Last: removes everything.
+    cluster: Cluster,
+}
+
+impl Netns {
+    /// Builds the cluster and starts everything in it.
+    ///
+    /// # Errors
+    /// When this process is not root, or the machine lacks something; the message says what to do.
+    pub fn start(name: &str, cni: Cni) -> anyhow::Result<Self> {
+        let cluster = world::builder(name, cni).build()?;
+        let manifests = tempfile::tempdir()?;
+        let serve = |pod: Pod| {
+            cluster
+                .pod(pod.name)
+                .serve(cluster::Via::Socket, &SERVED, &SERVED)
+        };
+        let servers = PODS.into_iter().map(serve).collect::<anyhow::Result<_>>()?;
+        let options = AgentOptions {
+            arguments: maps::arguments(),
+            ..AgentOptions::manifests(manifests.path())
+        };
+        let agents = cluster
+            .nodes()
+            .iter()
+            .map(|node| node.start_agent(&options))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            kept: HashMap::new(),
+            state: None,
+            manifests,
+            _servers: servers,
+            agents,
+            cluster,
+        })
+    }
+
+    /// Plays one row.
+    ///
+    /// # Errors
+    /// Names the step and what was not as expected.
+    pub fn play(&mut self, row: &Row) -> anyhow::Result<()> {
+        // A client's port comes up again within a UDP flow's life: flows of the rows before must lose their pods.
+        self.program(&State::default())?;
+        let played = (1..)
+            .zip(&row.steps)
+            .try_for_each(|(number, step)| self.step(step).with_context(|| format!("in step {number}")));
+        self.kept.clear();
+        played
+    }
+
+    fn step(&mut self, step: &Step) -> anyhow::Result<()> {
+        match step {
+            Step::State(state) => self.program(state),
+            Step::Ask(ask) => match ask.kept {
+                None => request::ask(self.host(ask.from), ask),
+                Some(name) => {
+                    if !self.kept.contains_key(name) {
+                        let stream = Stream::open(self.host(ask.from), ask)?;
+                        self.kept.insert(name, stream);
+                    }
+                    let stream = self.kept.get_mut(name).context("it was just opened")?;
+                    stream.ask(ask)
+                }
+            },
+            Step::Alternate { ask, to } => request::alternate(self.host(ask.from), ask, *to),
+            Step::Reuse { ask, end: End::Reset } => request::reuse(self.host(ask.from), ask, REUSES),
+            Step::Reuse { end: End::Fin, .. }
+            | Step::Packet(_)
+            | Step::Bystander(_)
+            | Step::Wait(_)
+            | Step::Evict(_)
+            | Step::RefuseInserts(_) => bail!("this runner can not play the step {step:?}"),
+        }
+    }
+
+    fn host(&self, pod: Pod) -> &Host {
+        if pod == world::HOST {
+            self.cluster.node(pod.name).host()
+        } else {
+            self.cluster.pod(pod.name)
+        }
+    }
+
+    /// Puts the manifests into the agents' folder in one move, and waits until every node's maps say the same.
+    fn program(&mut self, state: &State) -> anyhow::Result<()> {
+        let manifests = state.manifests();
+        if self.state.as_ref() == Some(&manifests) {
+            return Ok(());
+        }
+        let path = |name: &str| -> PathBuf { self.manifests.path().join(name) };
+        // A name that starts with a dot is none of the agents' business.
+        fs::write(path(".next"), &manifests)?;
+        fs::rename(path(".next"), path("services.yaml"))?;
+        let deadline = Instant::now() + PROGRAMMED;
+        for node in self.cluster.nodes() {
+            let wanted = crate::host::program::wanted(node.name(), &manifests)?;
+            let maps = Maps::open(node.pin_dir())?;
+            while let Err(difference) = maps.compare(&wanted)? {
+                if Instant::now() > deadline {
+                    let logs: Vec<_> = self.agents.iter().map(Agent::log).collect();
+                    bail!(
+                        "node {} does not follow: {difference}; the agents' logs:\n{}",
+                        node.name(),
+                        logs.join("\n")
+                    );
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.state = Some(manifests);
+        Ok(())
+    }
+}
+
+/// The pods that an expectation allows.
+fn allowed(expect: &Expect) -> Option<&[&'static str]> {
+    match expect {
+        Expect::By(pods) | Expect::Spread(pods) => Some(pods),
+        Expect::Same | Expect::Refused | Expect::Silence | Expect::Untouched => None,
+    }
+}

@@ -1,0 +1,155 @@
+//! Requests of the echo client, and what its reports must say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+
+use super::allowed;
+use crate::acceptance::row::{Ask, Expect, Via};
+use crate::acceptance::spread;
+use crate::acceptance::state::Protocol;
+use crate::acceptance::world::{HOST, Pod};
+use crate::cluster::{self, Host};
+use crate::echo::{Mode, Options, Outcome, Report};
+
+/// How long an answer may take; longer where one must come, since the machine may be busy.
+const PATIENT: Duration = Duration::from_secs(3);
+const IMPATIENT: Duration = Duration::from_millis(200);
+
+/// The echo client's words for a request.
+pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
+    let mode = if ask.sendto { Mode::Sendto } else { Mode::Connect };
+    let options = match ask.protocol {
+        Protocol::Tcp => Options::to(to),
+        Protocol::Udp => Options::to(to).udp(mode),
+    };
+    let answered = matches!(
+        ask.expect,
+        Expect::By(_) | Expect::Spread(_) | Expect::Same | Expect::Refused
+    );
+    Options {
+        timeout: if answered { PATIENT } else { IMPATIENT },
+        source_port: ask.source_port.unwrap_or(0),
+        // The port must not stay in TIME_WAIT for the next request.
+        reset: ask.source_port.is_some() && ask.kept.is_none(),
+        count: u64::try_from(ask.times).unwrap_or(u64::MAX),
+        ..options
+    }
+}
+
+pub(super) fn via(ask: &Ask) -> cluster::Via {
+    match ask.via {
+        Via::Socket => cluster::Via::Socket,
+        Via::Packet => cluster::Via::Packet,
+    }
+}
+
+/// Asks, each time on a new socket.
+pub(super) fn ask(host: &Host, ask: &Ask) -> anyhow::Result<()> {
+    let reports = host.ask(via(ask), &options(ask, ask.to))?;
+    ensure!(
+        reports.len() == ask.times,
+        "{} of {} reports",
+        reports.len(),
+        ask.times
+    );
+    let mut counts = BTreeMap::new();
+    for report in &reports {
+        check(ask, report)?;
+        if let Some(pod) = report.pod() {
+            *counts.entry(pod.to_owned()).or_default() += 1;
+        }
+    }
+    match &ask.expect {
+        Expect::Spread(pods) => spread::check(pods, &counts),
+        Expect::By(_) | Expect::Same | Expect::Refused | Expect::Silence | Expect::Untouched => Ok(()),
+    }
+}
+
+/// Asks two destinations in turn, on sockets that are kept.
+pub(super) fn alternate(host: &Host, ask: &Ask, to: [SocketAddr; 2]) -> anyhow::Result<()> {
+    let options = options(ask, to[0]).and_to(to[1]).keep().count(6);
+    let reports = host.ask(via(ask), &options)?;
+    ensure!(reports.len() == 6, "{} of 6 reports", reports.len());
+    reports.iter().try_for_each(|report| check(ask, report))
+}
+
+/// Asks again and again from one port.
+pub(super) fn reuse(host: &Host, ask: &Ask, times: u64) -> anyhow::Result<()> {
+    let reports = host.ask(via(ask), &options(ask, ask.to).count(times))?;
+    reports.iter().try_for_each(|report| check(ask, report))?;
+    let seen: BTreeSet<_> = reports.iter().filter_map(Report::pod).collect();
+    let pods = allowed(&ask.expect).unwrap_or_default();
+    ensure!(
+        seen.len() == pods.len(),
+        "only {seen:?} came up in {times} connections from one port"
+    );
+    Ok(())
+}
+
+/// Holds a report against what is expected.
+pub(super) fn check(ask: &Ask, report: &Report) -> anyhow::Result<()> {
+    let fits = match &ask.expect {
+        Expect::By(_) | Expect::Spread(_) | Expect::Same => report.result == Outcome::Ok,
+        Expect::Refused => report.result == Outcome::Refused,
+        Expect::Silence => report.result == Outcome::Timeout,
+        // Where the address leads without kproxy is the network's business, but nobody lives there.
+        Expect::Untouched => matches!(report.result, Outcome::Timeout | Outcome::Error),
+    };
+    ensure!(
+        fits,
+        "expected {:?}, but the client reports {report:?}",
+        ask.expect
+    );
+    if report.result == Outcome::Ok {
+        check_answer(ask, report)?;
+    }
+    Ok(())
+}
+
+fn check_answer(ask: &Ask, report: &Report) -> anyhow::Result<()> {
+    let (Some(answer), Some(pod)) = (&report.answer, report.pod()) else {
+        bail!("no answer in {report:?}");
+    };
+    if let Some(pods) = allowed(&ask.expect) {
+        ensure!(
+            pods.contains(&pod),
+            "{pod} answered instead of {pods:?}: {report:?}"
+        );
+    }
+    ensure!(
+        report.peer == Some(report.to),
+        "the client sees another peer than it asked: {report:?}"
+    );
+    if let Some(sender) = report.sender {
+        ensure!(
+            sender == report.to,
+            "recvfrom names another sender than was asked: {report:?}"
+        );
+    }
+    let client = ask.from;
+    let family = kproxy_common::Address::from(report.to.ip()).family();
+    ensure!(
+        plain(answer.local) == Pod::named(pod).address(family),
+        "{pod} was asked under another address: {report:?}"
+    );
+    let hairpin = pod == client.name && ask.via == Via::Packet;
+    let expected = if hairpin {
+        plain(report.to)
+    } else {
+        client.address(family)
+    };
+    // Which of its addresses the node speaks from is the CNI's choice.
+    ensure!(
+        client == HOST || plain(answer.peer) == expected,
+        "{pod} sees another client than {expected}: {report:?}"
+    );
+    Ok(())
+}
+
+/// IPv4 where it is IPv4.
+fn plain(address: SocketAddr) -> IpAddr {
+    address.ip().to_canonical()
+}

@@ -1,0 +1,20 @@
+//! The acceptance table with real sockets and real agents. Needs root.
+
+use kproxy_tests::acceptance::netns::Netns;
+use kproxy_tests::acceptance::{Runner, rows, run_all};
+use kproxy_tests::cluster::Cni;
+
+#[test]
+fn every_row_holds_with_routed_pods() -> anyhow::Result<()> {
+    play("rowsrouted", Cni::RoutedVeth)
+}
+
+#[test]
+fn every_row_holds_with_pods_on_a_bridge() -> anyhow::Result<()> {
+    play("rowsbridge", Cni::Bridge)
+}
+
+fn play(name: &str, cni: Cni) -> anyhow::Result<()> {
+    let mut netns = Netns::start(name, cni)?;
+    run_all(&rows::all(), Runner::Netns, |row| netns.play(row))
+}
