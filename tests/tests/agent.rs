@@ -87,7 +87,7 @@ impl<'a> Stage<'a> {
             agents,
             _servers: servers,
             _api: api,
-            folder: folder,
+            folder,
         })
     }
 
