@@ -146,13 +146,20 @@ fn attach(
     attach_type: hook,
     expected: Hook,
 ) -> Result<(), (&'static str, io::Error)> {
-    match Link::pinned(pin) {
+    let opening = |error| ("opening the pin of", error);
+    match Link::pinned(pin).map_err(opening)? {
         // A pin of another cgroup or of a device that is gone is not ours to update: its hook is elsewhere.
-        Ok(link) if link.hook().is_ok_and(|found| found == expected) => {
+        Some(link) if link.hook().map_err(opening)? == expected => {
             return link.update(program).map_err(|error| ("replacing", error));
         }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(("opening the pin of", error)),
-        Ok(_) | Err(_) => {}
+        None if pin.symlink_metadata().is_ok() => {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is no link", pin.display()),
+            );
+            return Err(opening(error));
+        }
+        Some(_) | None => {}
     }
     let link = Link::attach(program, target, attach_type).map_err(|error| ("attaching", error))?;
     let fresh = fresh(pin);
@@ -186,8 +193,17 @@ pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
             continue;
         }
         let Some(index) = device_of(&path) else { continue };
-        let hook = Link::pinned(&path).and_then(|link| link.hook());
-        if !hook.is_ok_and(|hook| matches!(hook, Hook::Device { index: found, .. } if found == index)) {
+        let hook = match Link::pinned(&path) {
+            Ok(None) => continue,
+            Ok(Some(link)) => link.hook(),
+            Err(error) => Err(error),
+        };
+        let hook = hook.map_err(|source| OpenError::Pin {
+            doing: "opening the link",
+            path: path.clone(),
+            source,
+        })?;
+        if !matches!(hook, Hook::Device { index: found, .. } if found == index) {
             remove_link(&path)?;
         }
     }

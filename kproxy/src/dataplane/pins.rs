@@ -5,11 +5,11 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::MapData;
 use kproxy_common::maps::LAYOUT_VERSION;
 
 use super::error::OpenError;
 use super::sys::link::Link;
+use super::sys::pin::{self, Kind};
 
 /// The pin directory: `<root>/v<layout>/maps/<MAP>` and `<root>/v<layout>/links/<program>[-<interface index>]`.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub struct RemovedReport {
 ///
 /// # Errors
 ///
-/// When an agent runs with this directory, or when the kernel does not let go of something.
+/// When an agent runs with this directory, or when the kernel does not say what something is or does not let go of it.
 pub(super) fn remove_all(root: &Path) -> Result<RemovedReport, OpenError> {
     let mut report = RemovedReport::default();
     let _lock = match lock(root) {
@@ -126,7 +126,12 @@ pub(super) fn remove_all(root: &Path) -> Result<RemovedReport, OpenError> {
             report.links += usize::from(remove_link(&path)?);
         }
         for path in children(&version.join("maps"))? {
-            if MapData::from_pin(&path).is_ok() {
+            let map = pin::open(&path, Kind::Map).map_err(|source| OpenError::Pin {
+                doing: "opening the map",
+                path: path.clone(),
+                source,
+            })?;
+            if map.is_some() {
                 remove_file(&path)?;
                 report.maps += 1;
             }
@@ -149,14 +154,19 @@ fn is_version(path: &Path) -> bool {
 
 /// Detaches and unpins a link; false, and nothing done, if the file is something else.
 pub(super) fn remove_link(path: &Path) -> Result<bool, OpenError> {
-    let Ok(link) = Link::pinned(path) else {
+    let failed = |doing| {
+        move |source| OpenError::Pin {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let Some(link) = Link::pinned(path).map_err(failed("opening the link"))? else {
         return Ok(false);
     };
-    // Unpinning alone detaches some time later, when the last holder is gone. A link whose device or cgroup is gone
-    // can not be detached any more, and need not be.
-    if let Err(error) = link.detach() {
-        tracing::debug!(path = %path.display(), %error, "a link had nothing to detach from");
-    }
+    // Unpinning alone detaches some time later, when the last holder is gone. Detaching from a device or a cgroup that
+    // is gone succeeds (`tcx_link_detach`, `bpf_cgroup_link_detach`).
+    link.detach().map_err(failed("detaching the link"))?;
     remove_file(path)?;
     Ok(true)
 }
