@@ -14,7 +14,7 @@ use kproxy_common::maps;
 
 use super::error::OpenError;
 use super::options::Sizes;
-use super::pins::Pins;
+use super::pins::{Pins, map_path};
 
 /// What makes two maps interchangeable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,21 @@ pub(super) fn decide(
         decisions.insert(*name, decision);
     }
     Ok(decisions)
+}
+
+/// The entries of the maps pinned below a directory, 0 for those that are not.
+pub(super) fn pinned_sizes(pin_dir: &Path) -> Result<Sizes, OpenError> {
+    let entries =
+        |name| pinned(&map_path(pin_dir, name)).map(|found| found.map_or(0, |layout| layout.entries));
+    Ok(Sizes {
+        addresses: entries(maps::ADDRESSES)?,
+        frontends: entries(maps::FRONTENDS)?,
+        slots: entries(maps::SLOTS)?,
+        backends: entries(maps::BACKENDS)?,
+        flows: entries(maps::FLOWS)?,
+        flows_new: entries(maps::FLOWS_NEW)?,
+        socket_flows: entries(maps::SOCKET_FLOWS)?,
+    })
 }
 
 /// The layout of a pinned map; `None` if nothing is pinned.

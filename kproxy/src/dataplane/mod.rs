@@ -92,6 +92,15 @@ impl Dataplane {
         ))
     }
 
+    /// The sizes of the maps that a former run left in a pin directory, 0 for those that it did not.
+    ///
+    /// # Errors
+    ///
+    /// When a pin can not be read.
+    pub fn pinned_sizes(pin_dir: &Path) -> Result<Sizes, OpenError> {
+        layout::pinned_sizes(pin_dir)
+    }
+
     /// Writes a plan into the maps, in its order, up to the first failure.
     ///
     /// # Errors

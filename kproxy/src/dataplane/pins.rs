@@ -56,7 +56,7 @@ impl Pins {
     }
 
     pub(super) fn map(&self, name: &str) -> PathBuf {
-        version_of(&self.root).join("maps").join(name)
+        map_path(&self.root, name)
     }
 
     /// Where a map of another size waits until it takes its predecessor's place.
@@ -75,6 +75,11 @@ impl Pins {
 
 fn version_of(root: &Path) -> PathBuf {
     root.join(format!("v{LAYOUT_VERSION}"))
+}
+
+/// Where a map is pinned below a pin directory, whoever owns that.
+pub(super) fn map_path(root: &Path, name: &str) -> PathBuf {
+    version_of(root).join("maps").join(name)
 }
 
 /// An exclusive lock on the directory itself: bpffs has no regular files.

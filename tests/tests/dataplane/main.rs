@@ -213,6 +213,15 @@ fn a_map_in_use_does_not_shrink() {
 }
 
 #[test]
+fn the_sizes_of_pinned_maps_are_known_before_the_next_run() {
+    let place = Place::new();
+    let pinned = || Dataplane::pinned_sizes(&place.options.pin_dir).unwrap();
+    assert_eq!(pinned(), Sizes::NONE);
+    drop(place.open());
+    assert_eq!(pinned(), SIZES);
+}
+
+#[test]
 fn one_agent_per_pin_directory() {
     let place = Place::new();
     let (dataplane, _) = place.open();
