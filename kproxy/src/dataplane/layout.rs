@@ -64,6 +64,8 @@ pub(super) enum Decision {
     AsIs,
     /// It has another number of entries: make a new one and move the content.
     Resize,
+    /// It has another number of entries, and its content is worth nothing then: make a new one.
+    Replace,
 }
 
 /// Compares every map with its pin. Changes nothing.
@@ -137,14 +139,17 @@ fn compare(name: &str, found: Layout, expected: Layout, pins: &Pins) -> Result<D
     if found == expected {
         return Ok(Decision::AsIs);
     }
-    let (map, pin_dir) = (name.to_owned(), pins.root().to_owned());
-    let lru = found.kind == bpf_map_type::BPF_MAP_TYPE_LRU_HASH as u32;
-    if (Layout {
+    let only_entries = Layout {
         entries: expected.entries,
         ..found
-    }) != expected
-        || !can_move(found.kind)
-    {
+    } == expected;
+    // As many entries as there are counters, which differ between builds; nobody's connection depends on them.
+    if only_entries && name == maps::COUNTERS {
+        return Ok(Decision::Replace);
+    }
+    let (map, pin_dir) = (name.to_owned(), pins.root().to_owned());
+    let lru = found.kind == bpf_map_type::BPF_MAP_TYPE_LRU_HASH as u32;
+    if !only_entries || !can_move(found.kind) {
         return Err(OpenError::Layout {
             map,
             found: found.into(),

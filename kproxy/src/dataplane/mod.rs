@@ -76,7 +76,7 @@ impl Dataplane {
         let decisions = layout::decide(OBJECT, sizes, &pins)?;
         let old = resize::prepare(&decisions, &pins)?;
         let programs = Programs::load(OBJECT, sizes, settings, &decisions, &pins)?;
-        let resize = Resize::start(old, &pins)?;
+        let resize = Resize::start(old, &decisions, &pins)?;
         let tables = Tables::open(&pins)?;
         let contents = tables.contents()?;
         attach::remove_stale(&pins)?;

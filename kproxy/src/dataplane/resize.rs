@@ -21,14 +21,17 @@ pub(super) fn prepare(
     pins: &Pins,
 ) -> Result<Vec<(&'static str, MapData)>, OpenError> {
     let mut old = Vec::new();
-    for (&name, _) in decisions
-        .iter()
-        .filter(|(_, decision)| **decision == Decision::Resize)
-    {
+    for (&name, decision) in decisions {
+        if *decision == Decision::AsIs {
+            continue;
+        }
         // Left behind by a start that did not get to its end.
         match std::fs::remove_file(pins.resized_map(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(name)(error)),
             _ => {}
+        }
+        if *decision == Decision::Replace {
+            continue;
         }
         let map = MapData::from_pin(pins.map(name)).map_err(|error| failed(name)(io::Error::other(error)))?;
         old.push((name, map));
@@ -48,7 +51,11 @@ trait Move {
 
 impl Resize {
     /// Copies everything and lets the new maps take the pins.
-    pub(super) fn start(old: Vec<(&'static str, MapData)>, pins: &Pins) -> Result<Self, OpenError> {
+    pub(super) fn start(
+        old: Vec<(&'static str, MapData)>,
+        decisions: &BTreeMap<&'static str, Decision>,
+        pins: &Pins,
+    ) -> Result<Self, OpenError> {
         let mut moves = Vec::new();
         for (name, old) in old {
             let new = MapData::from_pin(pins.resized_map(name))
@@ -57,8 +64,16 @@ impl Resize {
             step.copy().map_err(failed(name))?;
             moves.push((name, step));
         }
-        for (name, _) in &moves {
-            std::fs::rename(pins.resized_map(name), pins.map(name)).map_err(failed(name))?;
+        for (name, decision) in decisions {
+            if *decision == Decision::Replace {
+                tracing::info!(
+                    map = name,
+                    "begins anew: this kproxy has another number of entries for it"
+                );
+            }
+            if *decision != Decision::AsIs {
+                std::fs::rename(pins.resized_map(name), pins.map(name)).map_err(failed(name))?;
+            }
         }
         Ok(Self { moves })
     }
