@@ -138,6 +138,33 @@ pub(super) fn attach_pod(
     Ok(())
 }
 
+/// Gives every open pod door the present programs. To be called when stale links are removed.
+pub(super) fn replace_pod_doors(programs: &Programs, pins: &Pins) -> Result<(), OpenError> {
+    for path in children(&pins.links())? {
+        let Some((name, index)) = door_of(&path) else {
+            continue;
+        };
+        let failed = |doing| {
+            move |source| AttachError::Link {
+                doing,
+                program: name.to_owned(),
+                place: format!("interface {index}"),
+                source,
+            }
+        };
+        let program = programs.descriptor(name).map_err(failed("finding"))?;
+        let Some(link) = Link::pinned(&path).map_err(failed("opening the pin of"))? else {
+            continue;
+        };
+        match link.update(program) {
+            // The device vanished just now (`tcx_link_update`).
+            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
+            result => result.map_err(failed("replacing"))?,
+        }
+    }
+    Ok(())
+}
+
 /// Replaces the program of the pinned link in place, or makes and pins a link.
 fn attach(
     pin: &Path,
@@ -226,8 +253,14 @@ pub(super) fn detach_others(pins: &Pins, keep: &BTreeSet<u32>) -> Result<BTreeSe
 
 /// The interface index in the name of a device link's pin.
 fn device_of(path: &Path) -> Option<u32> {
+    door_of(path).map(|(_, index)| index)
+}
+
+/// The program and the interface index in the name of a device link's pin.
+fn door_of(path: &Path) -> Option<(&'static str, u32)> {
     let name = path.file_name()?.to_str()?;
-    POD_DOOR
-        .iter()
-        .find_map(|(program, _)| name.strip_prefix(program)?.strip_prefix('-')?.parse().ok())
+    POD_DOOR.iter().find_map(|(program, _)| {
+        let index = name.strip_prefix(program)?.strip_prefix('-')?;
+        Some((*program, index.parse().ok()?))
+    })
 }

@@ -64,6 +64,22 @@ impl Pins {
         self.map(&format!("{name}-resized"))
     }
 
+    /// Where a map that gave its place to another one stays until no program uses it any more; `id` is the kernel's.
+    pub(super) fn former_map(&self, name: &str, id: u32) -> PathBuf {
+        self.map(&format!("{name}-former-{id}"))
+    }
+
+    /// The former maps of this name.
+    pub(super) fn former_maps(&self, name: &str) -> Result<Vec<PathBuf>, OpenError> {
+        let prefix = format!("{name}-former-");
+        let mut paths = children(&version_of(&self.root).join("maps"))?;
+        paths.retain(|path| {
+            let name = path.file_name().and_then(OsStr::to_str);
+            name.is_some_and(|name| name.starts_with(&prefix))
+        });
+        Ok(paths)
+    }
+
     pub(super) fn cgroup_link(&self, program: &str) -> PathBuf {
         self.links().join(program)
     }
@@ -176,7 +192,7 @@ pub(super) fn remove_link(path: &Path) -> Result<bool, OpenError> {
     Ok(true)
 }
 
-fn remove_file(path: &Path) -> Result<(), OpenError> {
+pub(super) fn remove_file(path: &Path) -> Result<(), OpenError> {
     fs::remove_file(path).map_err(|source| OpenError::Pin {
         doing: "removing",
         path: path.to_owned(),

@@ -5,6 +5,7 @@
 mod cleanup;
 mod place;
 mod pods;
+mod resize;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
