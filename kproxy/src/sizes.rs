@@ -1,10 +1,14 @@
 //! How large kproxy's tables are: asked for, or scaled with the machine's memory.
+//!
+//! A default never makes a table smaller than it is: the memory that the kernel reports changes a little with every
+//! kernel, and a table in use can not shrink. Powers of two keep it from growing by a little at every other start.
 
 use clap::Args;
 
 use crate::dataplane::Sizes;
 
-/// A size that is not asked for, in entries.
+/// A size that is not asked for, in entries: a power of two.
+#[derive(Clone, Copy)]
 struct Scale {
     per_gibibyte: u64,
     least: u32,
@@ -32,7 +36,7 @@ const BACKENDS: Scale = Scale {
     least: 65_536,
     most: 1_048_576,
 };
-/// Four bytes an entry. A service needs its run twice while it changes, and room for longer runs must not be scattered.
+/// Eight bytes an entry, to which the kernel rounds up the values of arrays. A service needs its run twice while it changes, and room for longer runs must not be scattered.
 const SLOTS: Scale = Scale {
     per_gibibyte: 65_536,
     least: 524_288,
@@ -42,9 +46,12 @@ const SLOTS: Scale = Scale {
 /// What a machine is taken to have when it does not say.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
 
-/// The options. Every size counts entries; all tables together take about 1 % of the memory by default.
+/// The options. Every size counts entries; all tables together take about 1 % of the memory by default. Defaults are
+/// rounded up to powers of two, and never less than the pinned table has.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Sizes, in entries")]
+#[command(
+    next_help_heading = "Sizes, in entries (defaults: rounded up to powers of two, never less than what is pinned)"
+)]
 pub struct SizeArgs {
     /// Connections that are tracked, two entries each (170 bytes an entry) [default: 16384 per GiB of memory, 131072 to
     /// 4194304].
@@ -64,7 +71,7 @@ pub struct SizeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub backends: Option<u32>,
 
-    /// Places for endpoints in the order of their service (4 bytes each), at least as many as backends; a change needs
+    /// Places for endpoints in the order of their service (8 bytes each), at least as many as backends; a change needs
     /// its service's places twice [default: 65536 per GiB of memory, 524288 to 8388608].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=268_435_456))]
     pub slots: Option<u32>,
@@ -81,12 +88,13 @@ pub struct SizeError {
 }
 
 impl SizeArgs {
-    /// What was asked for, and for the rest what fits a machine with so many bytes of memory.
+    /// What was asked for, and for the rest what fits a machine with so many bytes of memory, or what is pinned if that
+    /// is more.
     ///
     /// # Errors
     ///
     /// When there are fewer slots than backends.
-    pub fn resolve(&self, memory: Option<u64>) -> Result<Sizes, SizeError> {
+    pub fn resolve(&self, memory: Option<u64>, pinned: &Sizes) -> Result<Sizes, SizeError> {
         let Self {
             flows,
             new_flows,
@@ -95,18 +103,22 @@ impl SizeArgs {
             slots,
         } = self;
         let memory = memory.unwrap_or(UNKNOWN_MEMORY);
-        let backends = backends.unwrap_or_else(|| BACKENDS.entries(memory));
-        let new_flows = new_flows.unwrap_or_else(|| NEW_FLOWS.entries(memory));
-        let frontends = frontends.unwrap_or_else(|| FRONTENDS.entries(memory));
+        let choose = |asked: Option<u32>, scale: Scale, pinned: u32| {
+            asked.unwrap_or_else(|| scale.entries(memory).max(pinned))
+        };
+        let backends = choose(*backends, BACKENDS, pinned.backends);
         let sizes = Sizes {
             // No service needs more addresses than frontends.
-            addresses: frontends,
-            frontends,
-            flows_new: new_flows,
-            socket_flows: new_flows,
-            flows: flows.unwrap_or_else(|| FLOWS.entries(memory)),
+            addresses: choose(*frontends, FRONTENDS, pinned.addresses),
+            frontends: choose(*frontends, FRONTENDS, pinned.frontends),
+            flows_new: choose(*new_flows, NEW_FLOWS, pinned.flows_new),
+            socket_flows: choose(*new_flows, NEW_FLOWS, pinned.socket_flows),
+            flows: choose(*flows, FLOWS, pinned.flows),
             backends,
-            slots: slots.unwrap_or_else(|| SLOTS.entries(memory).max(backends.saturating_mul(2))),
+            slots: slots.unwrap_or_else(|| {
+                let twice = backends.saturating_mul(2);
+                SLOTS.entries(memory).max(twice).max(pinned.slots)
+            }),
         };
         if sizes.slots < backends {
             return Err(SizeError {
@@ -119,9 +131,11 @@ impl SizeArgs {
 }
 
 impl Scale {
-    fn entries(&self, memory: u64) -> u32 {
+    fn entries(self, memory: u64) -> u32 {
         let entries = (memory >> 20).saturating_mul(self.per_gibibyte) >> 10;
         u32::try_from(entries)
+            .ok()
+            .and_then(u32::checked_next_power_of_two)
             .unwrap_or(u32::MAX)
             .clamp(self.least, self.most)
     }
@@ -131,19 +145,54 @@ impl Scale {
 mod tests {
     use super::*;
 
+    fn resolve(asked: &SizeArgs, mebibytes: u64, pinned: &Sizes) -> Sizes {
+        asked
+            .resolve(Some(mebibytes << 20), pinned)
+            .expect("sizes fit together")
+    }
+
     #[test]
     fn sizes_grow_with_memory_within_bounds() {
-        let flows = |gibibytes: u64| {
-            let sizes = SizeArgs::default().resolve(Some(gibibytes << 30));
-            sizes.expect("defaults fit together").flows
-        };
+        let flows = |gibibytes: u64| resolve(&SizeArgs::default(), gibibytes << 10, &Sizes::NONE).flows;
         assert_eq!(flows(1), 131_072);
         assert_eq!(flows(64), 1_048_576);
         assert_eq!(flows(4_096), 4_194_304);
         assert_eq!(
-            SizeArgs::default().resolve(None).expect("defaults").flows,
+            SizeArgs::default()
+                .resolve(None, &Sizes::NONE)
+                .expect("defaults")
+                .flows,
             131_072
         );
+    }
+
+    #[test]
+    fn a_little_more_or_less_memory_is_no_other_size() {
+        let defaults = SizeArgs::default();
+        let nominal = resolve(&defaults, 16 << 10, &Sizes::NONE);
+        for mebibytes in [15_989, 15_990, 16_001] {
+            assert_eq!(
+                resolve(&defaults, mebibytes, &Sizes::NONE),
+                nominal,
+                "{mebibytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_pinned_shrinks_only_when_asked() {
+        let large = resolve(&SizeArgs::default(), 256 << 10, &Sizes::NONE);
+        assert_eq!(resolve(&SizeArgs::default(), 1 << 10, &large), large);
+        let asked = SizeArgs {
+            frontends: Some(100),
+            ..SizeArgs::default()
+        };
+        let expected = Sizes {
+            addresses: 100,
+            frontends: 100,
+            ..large
+        };
+        assert_eq!(resolve(&asked, 1 << 10, &large), expected);
     }
 
     #[test]
@@ -152,13 +201,13 @@ mod tests {
             backends: Some(16_777_216),
             ..SizeArgs::default()
         };
-        assert_eq!(asked.resolve(None).expect("slots follow").slots, 33_554_432);
+        assert_eq!(resolve(&asked, 1, &Sizes::NONE).slots, 33_554_432);
         let asked = SizeArgs {
             backends: Some(100),
             slots: Some(50),
             ..SizeArgs::default()
         };
-        let error = asked.resolve(None).expect_err("too few slots");
+        let error = asked.resolve(None, &Sizes::NONE).expect_err("too few slots");
         assert!(
             error
                 .to_string()

@@ -138,6 +138,33 @@ pub(super) fn attach_pod(
     Ok(())
 }
 
+/// Gives every open pod door the present programs. To be called when stale links are removed.
+pub(super) fn replace_pod_doors(programs: &Programs, pins: &Pins) -> Result<(), OpenError> {
+    for path in children(&pins.links())? {
+        let Some((name, index)) = door_of(&path) else {
+            continue;
+        };
+        let failed = |doing| {
+            move |source| AttachError::Link {
+                doing,
+                program: name.to_owned(),
+                place: format!("interface {index}"),
+                source,
+            }
+        };
+        let program = programs.descriptor(name).map_err(failed("finding"))?;
+        let Some(link) = Link::pinned(&path).map_err(failed("opening the pin of"))? else {
+            continue;
+        };
+        match link.update(program) {
+            // The device vanished just now (`tcx_link_update`).
+            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
+            result => result.map_err(failed("replacing"))?,
+        }
+    }
+    Ok(())
+}
+
 /// Replaces the program of the pinned link in place, or makes and pins a link.
 fn attach(
     pin: &Path,
@@ -146,13 +173,20 @@ fn attach(
     attach_type: hook,
     expected: Hook,
 ) -> Result<(), (&'static str, io::Error)> {
-    match Link::pinned(pin) {
+    let opening = |error| ("opening the pin of", error);
+    match Link::pinned(pin).map_err(opening)? {
         // A pin of another cgroup or of a device that is gone is not ours to update: its hook is elsewhere.
-        Ok(link) if link.hook().is_ok_and(|found| found == expected) => {
+        Some(link) if link.hook().map_err(opening)? == expected => {
             return link.update(program).map_err(|error| ("replacing", error));
         }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(("opening the pin of", error)),
-        Ok(_) | Err(_) => {}
+        None if pin.symlink_metadata().is_ok() => {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is no link", pin.display()),
+            );
+            return Err(opening(error));
+        }
+        Some(_) | None => {}
     }
     let link = Link::attach(program, target, attach_type).map_err(|error| ("attaching", error))?;
     let fresh = fresh(pin);
@@ -186,8 +220,17 @@ pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
             continue;
         }
         let Some(index) = device_of(&path) else { continue };
-        let hook = Link::pinned(&path).and_then(|link| link.hook());
-        if !hook.is_ok_and(|hook| matches!(hook, Hook::Device { index: found, .. } if found == index)) {
+        let hook = match Link::pinned(&path) {
+            Ok(None) => continue,
+            Ok(Some(link)) => link.hook(),
+            Err(error) => Err(error),
+        };
+        let hook = hook.map_err(|source| OpenError::Pin {
+            doing: "opening the link",
+            path: path.clone(),
+            source,
+        })?;
+        if !matches!(hook, Hook::Device { index: found, .. } if found == index) {
             remove_link(&path)?;
         }
     }
@@ -210,8 +253,14 @@ pub(super) fn detach_others(pins: &Pins, keep: &BTreeSet<u32>) -> Result<BTreeSe
 
 /// The interface index in the name of a device link's pin.
 fn device_of(path: &Path) -> Option<u32> {
+    door_of(path).map(|(_, index)| index)
+}
+
+/// The program and the interface index in the name of a device link's pin.
+fn door_of(path: &Path) -> Option<(&'static str, u32)> {
     let name = path.file_name()?.to_str()?;
-    POD_DOOR
-        .iter()
-        .find_map(|(program, _)| name.strip_prefix(program)?.strip_prefix('-')?.parse().ok())
+    POD_DOOR.iter().find_map(|(program, _)| {
+        let index = name.strip_prefix(program)?.strip_prefix('-')?;
+        Some((*program, index.parse().ok()?))
+    })
 }

@@ -14,7 +14,7 @@ use kproxy_common::maps;
 
 use super::error::OpenError;
 use super::options::Sizes;
-use super::pins::Pins;
+use super::pins::{Pins, map_path};
 
 /// What makes two maps interchangeable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub(super) enum Decision {
     AsIs,
     /// It has another number of entries: make a new one and move the content.
     Resize,
+    /// It has another number of entries, and its content is worth nothing then: make a new one.
+    Replace,
 }
 
 /// Compares every map with its pin. Changes nothing.
@@ -95,6 +97,21 @@ pub(super) fn decide(
     Ok(decisions)
 }
 
+/// The entries of the maps pinned below a directory, 0 for those that are not.
+pub(super) fn pinned_sizes(pin_dir: &Path) -> Result<Sizes, OpenError> {
+    let entries =
+        |name| pinned(&map_path(pin_dir, name)).map(|found| found.map_or(0, |layout| layout.entries));
+    Ok(Sizes {
+        addresses: entries(maps::ADDRESSES)?,
+        frontends: entries(maps::FRONTENDS)?,
+        slots: entries(maps::SLOTS)?,
+        backends: entries(maps::BACKENDS)?,
+        flows: entries(maps::FLOWS)?,
+        flows_new: entries(maps::FLOWS_NEW)?,
+        socket_flows: entries(maps::SOCKET_FLOWS)?,
+    })
+}
+
 /// The layout of a pinned map; `None` if nothing is pinned.
 fn pinned(path: &Path) -> Result<Option<Layout>, OpenError> {
     let failed = |source| OpenError::Pin {
@@ -122,14 +139,17 @@ fn compare(name: &str, found: Layout, expected: Layout, pins: &Pins) -> Result<D
     if found == expected {
         return Ok(Decision::AsIs);
     }
-    let (map, pin_dir) = (name.to_owned(), pins.root().to_owned());
-    let lru = found.kind == bpf_map_type::BPF_MAP_TYPE_LRU_HASH as u32;
-    if (Layout {
+    let only_entries = Layout {
         entries: expected.entries,
         ..found
-    }) != expected
-        || !can_move(found.kind)
-    {
+    } == expected;
+    // As many entries as there are counters, which differ between builds; nobody's connection depends on them.
+    if only_entries && name == maps::COUNTERS {
+        return Ok(Decision::Replace);
+    }
+    let (map, pin_dir) = (name.to_owned(), pins.root().to_owned());
+    let lru = found.kind == bpf_map_type::BPF_MAP_TYPE_LRU_HASH as u32;
+    if !only_entries || !can_move(found.kind) {
         return Err(OpenError::Layout {
             map,
             found: found.into(),

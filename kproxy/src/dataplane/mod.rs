@@ -56,8 +56,8 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Loads the kernel programs, takes over what is pinned, and opens the socket door. Pod doors keep the programs
-    /// of the former run until [`Dataplane::attach_pod`] replaces them; those of vanished devices are cleared away.
+    /// Loads the kernel programs, takes over what is pinned, and opens the socket door. Pod doors that are open get
+    /// the new programs; those of vanished devices are cleared away.
     ///
     /// Also answers what the maps hold, for [`Applied::adopt`](crate::plan::Applied::adopt).
     ///
@@ -74,13 +74,15 @@ impl Dataplane {
         let cgroup = Cgroup::open(cgroup)?;
         let pins = Pins::open(pin_dir)?;
         let decisions = layout::decide(OBJECT, sizes, &pins)?;
-        let old = resize::prepare(&decisions, &pins)?;
+        let resize = Resize::prepare(&decisions, &pins)?;
         let programs = Programs::load(OBJECT, sizes, settings, &decisions, &pins)?;
-        let resize = Resize::start(old, &pins)?;
+        let resize = resize.start(&pins)?;
         let tables = Tables::open(&pins)?;
         let contents = tables.contents()?;
         attach::remove_stale(&pins)?;
         attach::attach_cgroup(&programs, &pins, &cgroup)?;
+        attach::replace_pod_doors(&programs, &pins)?;
+        // No program of a former run is left, so nobody writes into a former map any more.
         resize.finish()?;
         Ok((
             Self {
@@ -90,6 +92,15 @@ impl Dataplane {
             },
             contents,
         ))
+    }
+
+    /// The sizes of the maps that a former run left in a pin directory, 0 for those that it did not.
+    ///
+    /// # Errors
+    ///
+    /// When a pin can not be read.
+    pub fn pinned_sizes(pin_dir: &Path) -> Result<Sizes, OpenError> {
+        layout::pinned_sizes(pin_dir)
     }
 
     /// Writes a plan into the maps, in its order, up to the first failure.

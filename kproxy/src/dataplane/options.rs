@@ -53,6 +53,17 @@ impl Default for Sizes {
 }
 
 impl Sizes {
+    /// No map at all.
+    pub const NONE: Self = Self {
+        addresses: 0,
+        frontends: 0,
+        slots: 0,
+        backends: 0,
+        flows: 0,
+        flows_new: 0,
+        socket_flows: 0,
+    };
+
     /// What the plan may fill.
     #[must_use]
     pub fn capacity(&self) -> Capacity {

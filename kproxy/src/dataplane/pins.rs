@@ -5,11 +5,11 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::MapData;
 use kproxy_common::maps::LAYOUT_VERSION;
 
 use super::error::OpenError;
 use super::sys::link::Link;
+use super::sys::pin::{self, Kind};
 
 /// The pin directory: `<root>/v<layout>/maps/<MAP>` and `<root>/v<layout>/links/<program>[-<interface index>]`.
 #[derive(Debug)]
@@ -56,12 +56,28 @@ impl Pins {
     }
 
     pub(super) fn map(&self, name: &str) -> PathBuf {
-        version_of(&self.root).join("maps").join(name)
+        map_path(&self.root, name)
     }
 
     /// Where a map of another size waits until it takes its predecessor's place.
     pub(super) fn resized_map(&self, name: &str) -> PathBuf {
         self.map(&format!("{name}-resized"))
+    }
+
+    /// Where a map that gave its place to another one stays until no program uses it any more; `id` is the kernel's.
+    pub(super) fn former_map(&self, name: &str, id: u32) -> PathBuf {
+        self.map(&format!("{name}-former-{id}"))
+    }
+
+    /// The former maps of this name.
+    pub(super) fn former_maps(&self, name: &str) -> Result<Vec<PathBuf>, OpenError> {
+        let prefix = format!("{name}-former-");
+        let mut paths = children(&version_of(&self.root).join("maps"))?;
+        paths.retain(|path| {
+            let name = path.file_name().and_then(OsStr::to_str);
+            name.is_some_and(|name| name.starts_with(&prefix))
+        });
+        Ok(paths)
     }
 
     pub(super) fn cgroup_link(&self, program: &str) -> PathBuf {
@@ -75,6 +91,11 @@ impl Pins {
 
 fn version_of(root: &Path) -> PathBuf {
     root.join(format!("v{LAYOUT_VERSION}"))
+}
+
+/// Where a map is pinned below a pin directory, whoever owns that.
+pub(super) fn map_path(root: &Path, name: &str) -> PathBuf {
+    version_of(root).join("maps").join(name)
 }
 
 /// An exclusive lock on the directory itself: bpffs has no regular files.
@@ -101,7 +122,7 @@ pub struct RemovedReport {
 ///
 /// # Errors
 ///
-/// When an agent runs with this directory, or when the kernel does not let go of something.
+/// When an agent runs with this directory, or when the kernel does not say what something is or does not let go of it.
 pub(super) fn remove_all(root: &Path) -> Result<RemovedReport, OpenError> {
     let mut report = RemovedReport::default();
     let _lock = match lock(root) {
@@ -126,7 +147,12 @@ pub(super) fn remove_all(root: &Path) -> Result<RemovedReport, OpenError> {
             report.links += usize::from(remove_link(&path)?);
         }
         for path in children(&version.join("maps"))? {
-            if MapData::from_pin(&path).is_ok() {
+            let map = pin::open(&path, Kind::Map).map_err(|source| OpenError::Pin {
+                doing: "opening the map",
+                path: path.clone(),
+                source,
+            })?;
+            if map.is_some() {
                 remove_file(&path)?;
                 report.maps += 1;
             }
@@ -149,19 +175,24 @@ fn is_version(path: &Path) -> bool {
 
 /// Detaches and unpins a link; false, and nothing done, if the file is something else.
 pub(super) fn remove_link(path: &Path) -> Result<bool, OpenError> {
-    let Ok(link) = Link::pinned(path) else {
+    let failed = |doing| {
+        move |source| OpenError::Pin {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let Some(link) = Link::pinned(path).map_err(failed("opening the link"))? else {
         return Ok(false);
     };
-    // Unpinning alone detaches some time later, when the last holder is gone. A link whose device or cgroup is gone
-    // can not be detached any more, and need not be.
-    if let Err(error) = link.detach() {
-        tracing::debug!(path = %path.display(), %error, "a link had nothing to detach from");
-    }
+    // Unpinning alone detaches some time later, when the last holder is gone. Detaching from a device or a cgroup that
+    // is gone succeeds (`tcx_link_detach`, `bpf_cgroup_link_detach`).
+    link.detach().map_err(failed("detaching the link"))?;
     remove_file(path)?;
     Ok(true)
 }
 
-fn remove_file(path: &Path) -> Result<(), OpenError> {
+pub(super) fn remove_file(path: &Path) -> Result<(), OpenError> {
     fs::remove_file(path).map_err(|source| OpenError::Pin {
         doing: "removing",
         path: path.to_owned(),

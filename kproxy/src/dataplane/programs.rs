@@ -38,7 +38,7 @@ impl Programs {
         for (&name, decision) in decisions {
             let path = match decision {
                 Decision::AsIs => pins.map(name),
-                Decision::Resize => pins.resized_map(name),
+                Decision::Resize | Decision::Replace => pins.resized_map(name),
             };
             loader.map_pin_path(name, Cow::Owned(path));
         }

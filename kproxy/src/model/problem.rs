@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kproxy_common::Family;
+use kproxy_common::{Address, Family};
 use thiserror::Error;
 
 use super::{Name, ObjectName};
@@ -78,6 +78,12 @@ pub enum Reason {
     /// Not an IP address.
     #[error("{0:?} is not an IP address, {1} is skipped; write it like 10.0.0.1 or fd00::1")]
     Address(String, &'static str),
+    /// An address that every node has for itself.
+    #[error(
+        "{0} can not be the address of a Service, {1} is skipped: it means the node itself; \
+         use one that no node has"
+    )]
+    OwnAddress(Address, &'static str),
     /// Not a prefix.
     #[error("{0:?} is not a CIDR, {1} is skipped; write it like 10.0.0.0/8 or fd00::/64")]
     Cidr(String, &'static str),

@@ -94,17 +94,20 @@ fn is_skipped(spec: &v1::ServiceSpec) -> bool {
         || spec.type_.as_deref() == Some("ExternalName")
 }
 
+/// What is left out with a ClusterIP.
+const SKIPPED: &str = "the Service in this family";
+
 /// Position i of `ipFamilies` pairs with `clusterIPs[i]` (semantics 1.14, 1.15).
 fn cluster_ips(spec: &v1::ServiceSpec, report: &mut impl FnMut(String, Reason)) -> Vec<Address> {
-    const SKIPPED: &str = "the Service in this family";
     let families = spec.ip_families.as_deref().unwrap_or_default();
     if families.is_empty() {
-        let text = spec.cluster_ip.as_deref().unwrap_or_default();
-        let address = parse_address(text);
-        if address.is_none() {
-            report("spec.clusterIP".into(), Reason::Address(text.to_owned(), SKIPPED));
-        }
-        return address.into_iter().collect();
+        return match cluster_ip(spec.cluster_ip.as_deref().unwrap_or_default()) {
+            Ok(address) => vec![address],
+            Err(reason) => {
+                report("spec.clusterIP".into(), reason);
+                Vec::new()
+            }
+        };
     }
     let mut addresses: Vec<Address> = Vec::with_capacity(families.len());
     let texts = spec.cluster_ips.iter().flatten();
@@ -117,18 +120,29 @@ fn cluster_ips(spec: &v1::ServiceSpec, report: &mut impl FnMut(String, Reason)) 
             continue;
         };
         let field = || format!("spec.clusterIPs[{position}]");
-        match parse_address(text) {
-            None => report(field(), Reason::Address(text.clone(), SKIPPED)),
-            Some(address) if address.family() != family => {
+        match cluster_ip(text) {
+            Err(reason) => report(field(), reason),
+            Ok(address) if address.family() != family => {
                 report(field(), Reason::Family(text.clone(), family, SKIPPED));
             }
-            Some(_) if addresses.iter().any(|other| other.family() == family) => {
+            Ok(_) if addresses.iter().any(|other| other.family() == family) => {
                 report(field(), Reason::Repeated(family.to_string()));
             }
-            Some(address) => addresses.push(address),
+            Ok(address) => addresses.push(address),
         }
     }
     addresses
+}
+
+/// The unspecified address is the key of `NodePorts` in the kernel, and a loopback address would take the ports of the
+/// node's own programs.
+fn cluster_ip(text: &str) -> Result<Address, Reason> {
+    let address = parse_address(text).ok_or_else(|| Reason::Address(text.to_owned(), SKIPPED))?;
+    let ip = address.ip();
+    if ip.is_unspecified() || ip.is_loopback() {
+        return Err(Reason::OwnAddress(address, SKIPPED));
+    }
+    Ok(address)
 }
 
 /// Anything but exactly `Local` means all endpoints (semantics 1.10).

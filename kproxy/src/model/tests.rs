@@ -118,6 +118,31 @@ fn a_bad_field_is_named_and_left_out_alone() {
             vec!["=80/TCP"],
         ),
         (
+            json!({"clusterIP": "0.0.0.0"}),
+            "field spec.clusterIP: 0.0.0.0 can not be the address of a Service",
+            vec!["=80/TCP"],
+        ),
+        (
+            json!({"clusterIP": "127.0.0.53"}),
+            "field spec.clusterIP: 127.0.0.53 can not be the address of a Service",
+            vec!["=80/TCP"],
+        ),
+        (
+            json!({"clusterIPs": ["10.96.0.1", "::"], "ipFamilies": ["IPv4", "IPv6"]}),
+            "field spec.clusterIPs[1]: :: can not be the address of a Service",
+            vec!["=80/TCP"],
+        ),
+        (
+            json!({"clusterIPs": ["10.96.0.1", "::1"], "ipFamilies": ["IPv4", "IPv6"]}),
+            "field spec.clusterIPs[1]: ::1 can not be the address of a Service",
+            vec!["=80/TCP"],
+        ),
+        (
+            json!({"clusterIP": "::ffff:127.0.0.1"}),
+            "field spec.clusterIP: 127.0.0.1 can not be the address of a Service",
+            vec!["=80/TCP"],
+        ),
+        (
             json!({"clusterIPs": ["10.96.0.1", "10.96.0.2"], "ipFamilies": ["IPv4", "IPv6"]}),
             "field spec.clusterIPs[1]: \"10.96.0.2\" is not of the family IPv6",
             vec!["=80/TCP"],

@@ -12,6 +12,8 @@ struct Entry {
     /// `None` for an entry that was adopted and not claimed yet, or that its owner gave up in the present plan.
     owner: Option<Name>,
     wanted: Option<Frontend>,
+    /// Whether the map has an entry; false until the plan that claimed the key is settled.
+    present: bool,
     /// What the map says; `None` if it has no entry or one that can not be trusted.
     written: Option<Frontend>,
 }
@@ -50,6 +52,7 @@ impl Frontends {
             Entry {
                 owner: None,
                 wanted: None,
+                present: true,
                 written,
             },
         );
@@ -91,6 +94,7 @@ impl Frontends {
             Entry {
                 owner: Some(Arc::clone(owner)),
                 wanted: None,
+                present: false,
                 written: None,
             },
         );
@@ -114,10 +118,17 @@ impl Frontends {
 
     /// The owner gives the key up; another service may claim it in the same plan.
     pub(super) fn release(&mut self, key: FrontendKey) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.wanted = None;
-            self.touched.insert(key, entry.owner.take());
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        if !entry.present {
+            // Nothing to remove, and no room that a retry could use.
+            self.entries.remove(&key);
+            self.touched.remove(&key);
+            return;
         }
+        entry.wanted = None;
+        self.touched.insert(key, entry.owner.take());
     }
 
     /// Writes the difference into the draft; true if entries were given back.
@@ -129,6 +140,7 @@ impl Frontends {
             };
             if let (Some(owner), Some(wanted)) = (&entry.owner, entry.wanted) {
                 if entry.written != Some(wanted) {
+                    entry.present = true;
                     entry.written = Some(wanted);
                     draft.frontends.insert(key, (wanted, Arc::clone(owner)));
                 }

@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod cleanup;
 mod place;
 mod pods;
+mod resize;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
+use aya_obj::generated::bpf_map_type;
 use kproxy::dataplane::{Dataplane, OpenError, Options, RemovedReport, Sizes};
 use kproxy::plan::{Plan, ServicePortName};
 use kproxy_common::{Address, Backend, BackendFlags, BackendIndex, Flow, FrontendKey, Tuple, maps};
@@ -209,6 +212,40 @@ fn a_map_in_use_does_not_shrink() {
         ),
         "{error}"
     );
+}
+
+#[test]
+fn the_sizes_of_pinned_maps_are_known_before_the_next_run() {
+    let place = Place::new();
+    let pinned = || Dataplane::pinned_sizes(&place.options.pin_dir).unwrap();
+    assert_eq!(pinned(), Sizes::NONE);
+    drop(place.open());
+    assert_eq!(pinned(), SIZES);
+}
+
+#[test]
+fn another_number_of_counters_starts_them_anew() {
+    let place = Place::new();
+    drop(place.open());
+    let expected = MapInfo::from_pin(place.map(maps::COUNTERS))
+        .unwrap()
+        .max_entries();
+    std::fs::remove_file(place.map(maps::COUNTERS)).unwrap();
+    let fewer = aya_obj::Map::new_from_params(
+        bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32,
+        4,
+        8,
+        expected - 1,
+        0,
+    );
+    let fewer = MapData::create(fewer, "COUNTERS", None).unwrap();
+    fewer.pin(place.map(maps::COUNTERS)).unwrap();
+    let (dataplane, _) = place.open();
+    let info = MapInfo::from_pin(place.map(maps::COUNTERS)).unwrap();
+    assert_eq!(info.max_entries(), expected);
+    assert_ne!(info.id(), fewer.info().unwrap().id());
+    assert!(dataplane.counters().is_ok());
+    assert!(!place.map("COUNTERS-resized").exists());
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::process::Command;
 
 use super::place::Place;
 
-fn ip(arguments: &str) {
+pub(crate) fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "ip {arguments}");
 }
 
-fn index(device: &str) -> u32 {
+pub(crate) fn index(device: &str) -> u32 {
     nix::net::if_::if_nametoindex(device).unwrap()
 }
 

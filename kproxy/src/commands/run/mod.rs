@@ -53,11 +53,12 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     } = arguments;
     let node_name = name::node_name(hostname_override.as_deref())?;
     let rules = Rules::parse(pod_devices, uplink_devices)?;
-    let sizes = sizes.resolve(memory::total())?;
     privileges::check()?;
     features::check()?;
     let cgroup = mounts::cgroup(places.cgroup.as_deref())?;
     mounts::bpf_file_system(&places.pin_dir)?;
+    let pinned = Dataplane::pinned_sizes(&places.pin_dir).context("look at the pinned maps")?;
+    let sizes = sizes.resolve(memory::total(), &pinned)?;
     let signals = Signals::catch()?;
 
     tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");

@@ -1,15 +1,14 @@
 //! BPF links: a program on a hook. Kernel 5.7 for cgroups, 6.6 for TCX.
 
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use aya_obj::generated::{BPF_F_BEFORE, bpf_attach_type, bpf_cmd, bpf_link_type};
 use bytemuck::{NoUninit, Pod, Zeroable};
 
-use super::{address, bpf};
+use super::pin::{self, Kind};
+use super::{address, bpf, number, own};
 
 /// What a link can hang on.
 #[derive(Clone, Copy, Debug)]
@@ -58,39 +57,14 @@ impl Link {
         own(descriptor).map(Self)
     }
 
-    /// The link pinned at a path.
-    pub(in super::super) fn pinned(path: &Path) -> io::Result<Self> {
-        let path = CString::new(path.as_os_str().as_bytes())?;
-        let mut attributes = Object {
-            path: address(path.as_ptr()),
-            descriptor: 0,
-            flags: 0,
-        };
-        // SAFETY: `Object` is the `obj` part of the union; its pointer is to a string with a terminator that lives
-        // until after the call.
-        let descriptor = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut attributes) }?;
-        let link = own(descriptor)?;
-        // A pin may as well be a map or a program, for which the calls below mean something else.
-        if !is_link(&link)? {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the pinned object is not a link",
-            ));
-        }
-        Ok(Self(link))
+    /// The link pinned at a path; `None` if there is nothing or something else. Fails as [`pin::open`].
+    pub(in super::super) fn pinned(path: &Path) -> io::Result<Option<Self>> {
+        Ok(pin::open(path, Kind::Link)?.map(Self))
     }
 
     /// Pins the link, so that it outlives this process.
     pub(in super::super) fn pin(&self, path: &Path) -> io::Result<()> {
-        let path = CString::new(path.as_os_str().as_bytes())?;
-        let mut attributes = Object {
-            path: address(path.as_ptr()),
-            descriptor: number(self.0.as_fd()),
-            flags: 0,
-        };
-        // SAFETY: as in `pinned`.
-        unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attributes) }?;
-        Ok(())
+        pin::pin(self.0.as_fd(), path)
     }
 
     /// Puts another program in the place of the present one. No packet and no call meets neither.
@@ -148,32 +122,6 @@ impl Link {
         unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes) }?;
         Ok(info)
     }
-}
-
-/// Maps, programs and links are anonymous inodes that say in /proc what they are.
-fn is_link(descriptor: &OwnedFd) -> io::Result<bool> {
-    let target = std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;
-    // One name for a fresh link, the other for one that was pinned (`bpf_link_prime`, `bpf_link_new_fd`).
-    Ok([&b"anon_inode:bpf_link"[..], b"anon_inode:bpf-link"].contains(&target.as_os_str().as_bytes()))
-}
-
-fn number(descriptor: BorrowedFd<'_>) -> u32 {
-    descriptor.as_raw_fd().cast_unsigned()
-}
-
-fn own(descriptor: std::ffi::c_long) -> io::Result<OwnedFd> {
-    let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor for the caller and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// `bpf_attr.obj`
-#[derive(Clone, Copy, NoUninit)]
-#[repr(C)]
-struct Object {
-    path: u64,
-    descriptor: u32,
-    flags: u32,
 }
 
 /// `bpf_attr.link_create`

@@ -1,5 +1,6 @@
 //! What aya has no call for, by `bpf(2)` and `mmap(2)`: the only unsafe code of the agent.
 //!
+//! * [`pin`]: what is pinned, and of which kind it is
 //! * [`link`]: links by interface index and cgroup, replaced in place, pinned and found again
 //! * [`hash`]: hash maps by batches
 //! * [`array`]: arrays through shared memory
@@ -10,9 +11,11 @@
 pub(super) mod array;
 pub(super) mod hash;
 pub(super) mod link;
+pub(super) mod pin;
 
 use std::ffi::c_long;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use aya_obj::generated::bpf_cmd;
 use bytemuck::NoUninit;
@@ -44,4 +47,15 @@ unsafe fn bpf<A: NoUninit>(command: bpf_cmd, attributes: &mut A) -> io::Result<c
 /// The address of memory that the kernel reads or writes during a call, as it stands in `union bpf_attr`.
 fn address<T>(memory: *const T) -> u64 {
     memory.expose_provenance() as u64
+}
+
+fn number(descriptor: BorrowedFd<'_>) -> u32 {
+    descriptor.as_raw_fd().cast_unsigned()
+}
+
+/// Takes over the descriptor that a command has made.
+fn own(descriptor: c_long) -> io::Result<OwnedFd> {
+    let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for the caller and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

@@ -162,6 +162,45 @@ fn a_service_without_room_is_tried_again_when_room_returns() {
 }
 
 #[test]
+fn a_frontend_without_an_address_leaves_no_trace() {
+    let now = Instant::now();
+    let capacity = Capacity {
+        addresses: 1,
+        frontends: 2,
+        ..ROOMY
+    };
+    let mut applied = Applied::new(capacity);
+    let mut model = Model::new(capacity);
+    let mut third = service(1, &[3]);
+    let frontend = third.frontends.pop_first().unwrap().1;
+    third.frontends.insert(key(1, 81), frontend);
+    let state = wanted([
+        ("a", service(1, &[1])),
+        ("b", service(2, &[2])),
+        ("c", third.clone()),
+    ]);
+    let plan = applied.replace(state);
+    assert_eq!(plan.problems.len(), 1, "the third is not kept out by the second");
+    assert!(matches!(
+        plan.problems[0].kind,
+        ProblemKind::NoRoomForFrontend { map: "ADDRESSES", .. }
+    ));
+    assert!(
+        !texts(&plan).iter().any(|text| text.starts_with("remove")),
+        "{plan:?}"
+    );
+    model.apply(&plan);
+    assert!(!applied.needs_release(), "nothing is free that could be tried");
+    assert_eq!(applied.release(now), Plan::default());
+    model.apply(&applied.replace(wanted([("b", service(2, &[2]))])));
+    for seconds in 0..3 {
+        model.apply(&applied.release(now + seconds * GRACE));
+    }
+    model.assert_serves(&wanted([("b", service(2, &[2]))]));
+    assert!(!applied.needs_release());
+}
+
+#[test]
 fn a_frontend_moves_to_another_service_in_one_step() {
     let mut applied = Applied::new(ROOMY);
     let mut model = Model::new(ROOMY);

@@ -1,0 +1,75 @@
+//! Cleaning up when the kernel does not say what is there, and among things that are not kproxy's.
+
+use std::path::Path;
+use std::process::Command;
+
+use aya::maps::{HashMap, MapData};
+use kproxy::dataplane::{Dataplane, RemovedReport};
+use kproxy_common::maps;
+
+use super::place::Place;
+
+#[test]
+fn what_can_not_be_opened_is_not_said_to_be_gone() {
+    let place = Place::new();
+    drop(place.open());
+    // A pin of somebody else's cannot be opened without CAP_DAC_OVERRIDE, not even by root.
+    let links = place.options.pin_dir.join("v1/links");
+    for pin in [links.join("connect4"), place.map(maps::FLOWS)] {
+        std::os::unix::fs::chown(&pin, Some(65_534), None).unwrap();
+        let output = Command::new("setpriv")
+            .args(["--bounding-set", "-dac_override,-dac_read_search"])
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "cleanup::cleanup_of_a_given_directory",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("KPROXY_TEST_PIN_DIR", &place.options.pin_dir)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{text}");
+        assert!(
+            text.contains(&pin.display().to_string()) && text.contains("Permission denied"),
+            "{text}"
+        );
+        assert!(pin.exists());
+        std::os::unix::fs::chown(&pin, Some(0), None).unwrap();
+    }
+}
+
+/// Not a test of its own: what [`what_can_not_be_opened_is_not_said_to_be_gone`] runs with fewer capabilities.
+#[test]
+#[ignore = "run by another test"]
+fn cleanup_of_a_given_directory() {
+    let pin_dir = std::env::var_os("KPROXY_TEST_PIN_DIR").unwrap();
+    if let Err(error) = Dataplane::remove_all(Path::new(&pin_dir)) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn what_is_not_a_link_stays_among_the_links() {
+    let place = Place::new();
+    drop(place.open());
+    let links = place.options.pin_dir.join("v1/links");
+    let map = HashMap::<MapData, u32, u64>::create(16, 0).unwrap();
+    map.pin(links.join("pod_ingress-1")).unwrap();
+    std::fs::create_dir(links.join("directory")).unwrap();
+    let link = place.link("connect4");
+    link.pin(place.map("link")).unwrap();
+    drop(place.open());
+    assert_eq!(place.links().len(), 8 + 2);
+    let report = Dataplane::remove_all(&place.options.pin_dir).unwrap();
+    assert_eq!(
+        report,
+        RemovedReport {
+            links: 8,
+            maps: maps::ALL.len()
+        }
+    );
+    assert_eq!(place.links(), ["directory", "pod_ingress-1"]);
+    assert!(place.map("link").exists());
+}
