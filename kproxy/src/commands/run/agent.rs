@@ -92,7 +92,7 @@ impl<K: Kernel> Agent<K> {
 
     /// When [`Agent::wake`] wants to be called next.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        [self.retry.at(), self.doors.retry_at(), self.release_at]
+        [self.retry.at(), self.doors.retry_at(), self.next_release()]
             .into_iter()
             .flatten()
             .min()
@@ -104,8 +104,7 @@ impl<K: Kernel> Agent<K> {
         if self.retry.is_due(now) {
             self.heal(now);
         }
-        // What the mirror holds back must stay untouched until mirror and maps agree again.
-        if self.release_at.is_some_and(|at| at <= now) && self.retry.at().is_none() {
+        if self.next_release().is_some_and(|at| at <= now) {
             self.release_at = None;
             let plan = self.applied.release(now);
             if let Some(writes) = self.program(&plan, now).filter(|writes| *writes > 0) {
@@ -113,6 +112,11 @@ impl<K: Kernel> Agent<K> {
             }
         }
         self.tell_when_ready();
+    }
+
+    /// What the mirror holds back must stay untouched until mirror and maps agree again.
+    fn next_release(&self) -> Option<Instant> {
+        self.release_at.filter(|_| self.retry.at().is_none())
     }
 
     fn heal(&mut self, now: Instant) {

@@ -223,6 +223,24 @@ fn a_service_that_can_not_be_written_leaves_the_others_alone_and_is_tried_again(
 }
 
 #[test]
+fn what_is_woken_for_is_done() {
+    let (mut agent, kernel) = synced_agent();
+    agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.0.0.1"])]);
+    agent.take_in(vec![slice(&["10.0.0.2"])]);
+    kernel.0.borrow_mut().refused = Some("bad");
+    agent.take_in(vec![service("bad", "10.96.0.2")]);
+    assert!(agent.release_at.is_some() && agent.retry.at().is_some());
+    for _ in 0..8 {
+        let at = agent.wake_at().expect("a next try");
+        agent.wake(at);
+        assert!(
+            agent.wake_at() > Some(at),
+            "or it would be called at once for ever"
+        );
+    }
+}
+
+#[test]
 fn what_was_given_up_is_released_after_the_grace_period_and_then_there_is_peace() {
     let (mut agent, kernel) = synced_agent();
     agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.0.0.1"])]);
