@@ -267,7 +267,21 @@ async fn after_gaps_and_nonsense_everything_is_listed_again() {
 
 #[tokio::test]
 async fn an_old_server_without_service_cidrs_is_fine() {
-    let (mut events, _) = start(Script::default().add("servicecidrs list", 404, "404 page not found")).await;
+    everything_is_listed(Script::default().add("servicecidrs list", 404, "404 page not found")).await;
+}
+
+#[tokio::test]
+async fn a_refused_list_of_service_cidrs_keeps_nothing_waiting() {
+    let forbidden = json!({
+        "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+        "message": "servicecidrs.networking.k8s.io is forbidden",
+    });
+    let script = Script::default().add("servicecidrs list", 403, forbidden.to_string());
+    everything_is_listed(script.add("servicecidrs list", 403, forbidden.to_string())).await;
+}
+
+async fn everything_is_listed(script: Script) {
+    let (mut events, asked) = start(script).await;
     let mut missing: Vec<Kind> = Kind::ALL.into();
     while !missing.is_empty() {
         let event = timeout(Duration::from_secs(10), events.recv())
@@ -278,6 +292,9 @@ async fn an_old_server_without_service_cidrs_is_fine() {
             missing.retain(|other| *other != kind);
         }
     }
+    let asked = asked.lock().unwrap();
+    let cidrs = asked.iter().filter(|target| target.contains("servicecidrs"));
+    assert_eq!(cidrs.count(), 1, "and it is not asked for again at once");
 }
 
 #[tokio::test]
