@@ -221,14 +221,18 @@ impl<K: Object> Follower<K> {
         };
         let mut stream = std::pin::pin!(stream);
         let mut bytes = Vec::new();
+        let begun = Instant::now();
+        let mut answered = false;
         loop {
-            let patience = if self.settled { SILENCE } else { SETTLED };
+            let patience = if self.settled {
+                SILENCE
+            } else {
+                SETTLED.saturating_sub(begun.elapsed())
+            };
             match timeout(patience, stream.read_until(b'\n', &mut bytes)).await {
                 // What has been read of a line stays in `bytes`.
                 Err(_) if !self.settled => {
-                    self.settled = true;
-                    self.reach.works(K::OF);
-                    self.backoff = backoff();
+                    self.settle();
                     continue;
                 }
                 Err(_) => return End::Over,
@@ -244,7 +248,20 @@ impl<K: Object> Follower<K> {
                 return end;
             }
             bytes.clear();
+            // A busy watch is never silent.
+            if !std::mem::replace(&mut answered, true) {
+                self.reach.works(K::OF);
+            }
+            if !self.settled && begun.elapsed() >= SETTLED {
+                self.settle();
+            }
         }
+    }
+
+    fn settle(&mut self) {
+        self.settled = true;
+        self.reach.works(K::OF);
+        self.backoff = backoff();
     }
 
     async fn take(&self, bytes: &[u8], version: &mut String) -> Result<(), End> {

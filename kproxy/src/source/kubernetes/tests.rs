@@ -86,8 +86,8 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, asked: Arc<Mutex<Vec<
     }
 }
 
-/// Starts server and source; gives the events and what was asked for.
-async fn start(script: Script) -> (Receiver<Event>, Arc<Mutex<Vec<String>>>) {
+/// Starts the server; gives how to reach it and what is asked for.
+async fn listen(script: Script) -> (KubernetesOptions, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let master = Some(format!("http://{}", listener.local_addr().unwrap()));
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -97,12 +97,18 @@ async fn start(script: Script) -> (Receiver<Event>, Arc<Mutex<Vec<String>>>) {
             tokio::spawn(serve(stream, script.clone(), log.clone()));
         }
     });
-    let (sender, receiver) = mpsc::channel(64);
     let options = KubernetesOptions {
         kubeconfig: None,
         master,
         node_name: "here".into(),
     };
+    (options, asked)
+}
+
+/// Starts server and source; gives the events and what was asked for.
+async fn start(script: Script) -> (Receiver<Event>, Arc<Mutex<Vec<String>>>) {
+    let (options, asked) = listen(script).await;
+    let (sender, receiver) = mpsc::channel(64);
     tokio::spawn(kubernetes(options, sender));
     (receiver, asked)
 }
@@ -237,6 +243,22 @@ async fn a_watch_that_ends_is_resumed_where_it_was() {
             .unwrap()
             .iter()
             .any(|target| target.contains("resourceVersion=7"))
+    );
+}
+
+#[tokio::test]
+async fn a_busy_watch_is_an_answer() {
+    let changes = event("ADDED", &service("a", json!(80))) + &event("ADDED", &service("b", json!(80)));
+    let (options, _) = listen(Script::default().hold("services watch", changes)).await;
+    let (client, server) = connect::connect(&options).await.unwrap();
+    let (sender, mut events) = mpsc::channel(1);
+    let reach = Arc::new(Reach::new(server));
+    assert!(reach.failed(Kind::Service, "refused"));
+    tokio::spawn(Follower::<Service>::new(&client, Selection::default(), &sender, &reach).run());
+    expect_services(&mut events, &["listing", "listed", "+a", "+b"]).await;
+    assert!(
+        reach.failed(Kind::Service, "refused"),
+        "a new outage, since the first one is over"
     );
 }
 
