@@ -9,5 +9,5 @@ mod kubernetes;
 mod manifests;
 
 pub use event::{Change, Event, News};
-pub use kubernetes::{ConnectError, KubernetesOptions, kubernetes};
+pub use kubernetes::{ConnectError, KubernetesError, KubernetesOptions, kubernetes};
 pub use manifests::{ManifestsError, manifests};

@@ -20,8 +20,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
+use thiserror::Error;
 use tokio::sync::mpsc::Sender;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Event;
 use follow::{Follower, Selection};
@@ -29,11 +30,24 @@ use reach::Reach;
 
 pub use connect::{ConnectError, KubernetesOptions};
 
+/// Why the API can not be followed.
+#[derive(Debug, Error)]
+pub enum KubernetesError {
+    /// The options lead to no usable client.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A mistake in kproxy: changes of a kind would be missed from now on.
+    #[error(
+        "following the API server ended by itself; what is in the kernel stays in force, start kproxy again"
+    )]
+    Ended(#[source] Option<JoinError>),
+}
+
 /// Sends what the API server has, and what changes, until the receiver is gone.
 ///
 /// # Errors
-/// The options lead to no usable client. An API server that does not answer is no error: it is waited for.
-pub async fn kubernetes(options: KubernetesOptions, sender: Sender<Event>) -> Result<(), ConnectError> {
+/// See [`KubernetesError`]. An API server that does not answer is no error: it is waited for.
+pub async fn kubernetes(options: KubernetesOptions, sender: Sender<Event>) -> Result<(), KubernetesError> {
     let (client, server) = connect::connect(&options).await?;
     let reach = Arc::new(Reach::new(server));
     let mut followers = JoinSet::new();
@@ -60,7 +74,14 @@ pub async fn kubernetes(options: KubernetesOptions, sender: Sender<Event>) -> Re
     followers.spawn(Follower::<EndpointSlice>::new(&client, slices, &sender, &reach).run());
     followers.spawn(Follower::<Node>::new(&client, node, &sender, &reach).run());
     followers.spawn(Follower::<ServiceCIDR>::new(&client, service_cidrs, &sender, &reach).run());
-    // Followers only end when the receiver is gone; dropping the set ends those that wait for news.
-    sender.closed().await;
-    Ok(())
+    supervise(followers, &sender).await
+}
+
+/// Waits until the receiver is gone. Only then followers may end; dropping the set ends those that wait for news.
+async fn supervise(mut followers: JoinSet<()>, sender: &Sender<Event>) -> Result<(), KubernetesError> {
+    tokio::select! {
+        biased;
+        () = sender.closed() => Ok(()),
+        ended = followers.join_next() => Err(KubernetesError::Ended(ended.and_then(Result::err))),
+    }
 }

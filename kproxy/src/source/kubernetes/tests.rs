@@ -320,6 +320,26 @@ async fn everything_is_listed(script: Script) {
 }
 
 #[tokio::test]
+async fn a_follower_that_ends_early_is_an_error() {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut ended = JoinSet::new();
+    ended.spawn(async {});
+    let error = supervise(ended, &sender).await.unwrap_err();
+    assert!(error.to_string().contains("start kproxy again"), "{error}");
+
+    let mut broken = JoinSet::new();
+    broken.spawn(async { panic!("a mistake") });
+    broken.spawn(std::future::pending());
+    let error = supervise(broken, &sender).await.unwrap_err();
+    assert!(matches!(error, KubernetesError::Ended(Some(_))), "{error}");
+
+    let mut done = JoinSet::new();
+    done.spawn(async {});
+    drop(receiver);
+    supervise(done, &sender).await.unwrap();
+}
+
+#[tokio::test]
 async fn options_that_lead_nowhere_are_named() {
     let (sender, _receiver) = mpsc::channel(1);
     let rows = [
