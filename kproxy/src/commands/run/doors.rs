@@ -13,6 +13,8 @@ use super::kernel::Kernel;
 pub(super) struct Doors {
     open: BTreeSet<u32>,
     failed: BTreeMap<u32, Device>,
+    /// The failed ones from this index on are still to be tried in this round.
+    round: u32,
     retry: Backoff,
     listed: bool,
 }
@@ -22,6 +24,7 @@ impl Doors {
         Self {
             open: BTreeSet::new(),
             failed: BTreeMap::new(),
+            round: 0,
             retry: Backoff::new(Duration::from_millis(100), Duration::from_secs(30)),
             listed: false,
         }
@@ -67,31 +70,32 @@ impl Doors {
         }
     }
 
-    /// Tries again what has failed, when it is time.
+    /// Tries again one door that has failed, when it is time. What is more urgent may come between it and the next one:
+    /// until all were tried, it stays time.
     pub(super) fn retry(&mut self, now: Instant, kernel: &mut impl Kernel) {
         if !self.retry.is_due(now) {
             return;
         }
-        let mut errors = Vec::new();
-        self.failed.retain(|_, device| match kernel.attach(device) {
-            Ok(true) => {
-                tracing::info!(%device, "pod door open, at last");
-                false
+        if let Some((&index, device)) = self.failed.range(self.round..).next() {
+            match kernel.attach(device) {
+                Ok(opened) => {
+                    if opened {
+                        tracing::info!(%device, "pod door open, at last");
+                    }
+                    self.failed.remove(&index);
+                }
+                Err(error) => tracing::debug!("open the pod door {device}: {error:#}; trying again"),
             }
-            Ok(false) => false,
-            Err(error) => {
-                errors.push(format!("open the pod door {device}: {error:#}"));
-                true
-            }
-        });
+            self.round = index.saturating_add(1);
+        }
         if self.failed.is_empty() {
             self.retry.succeeded();
+        } else if self.failed.range(self.round..).next().is_none() {
+            self.retry.failed(now);
+        } else {
             return;
         }
-        self.retry.failed(now);
-        for error in errors {
-            tracing::debug!("{error}; trying again");
-        }
+        self.round = 0;
     }
 
     fn open(&mut self, device: Device, now: Instant, kernel: &mut impl Kernel) {

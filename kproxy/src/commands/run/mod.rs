@@ -143,21 +143,31 @@ struct Inputs {
 async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> {
     loop {
         let wake_at = agent.wake_at();
+        // In the order of urgency: opening a door takes tens of milliseconds, and a change of a service waits for one
+        // at most.
         tokio::select! {
+            biased;
             name = inputs.signals.next() => {
                 tracing::info!("{name}: leaving; the data plane stays in force");
                 return Ok(());
             }
-            Some(event) = inputs.device_events.recv() => agent.take_in_device(event),
             Some(event) = inputs.events.recv() => agent.take_in(batch(event, &mut inputs.events)),
-            () = sleep_until(wake_at.unwrap_or_else(Instant::now).into()), if wake_at.is_some() => {
-                agent.wake(Instant::now());
-            }
+            () = until(wake_at) => agent.wake(Instant::now()),
+            Some(event) = inputs.device_events.recv() => agent.take_in_device(event),
             Some(ended) = inputs.tasks.join_next() => {
                 ended.context("a task of the agent broke")??;
                 bail!("a task of the agent ended although its news are wanted");
             }
         }
+    }
+}
+
+/// At once when that time has passed: a timer would have what is less urgent go first.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) if at <= Instant::now() => {}
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

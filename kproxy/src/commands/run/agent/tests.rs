@@ -7,8 +7,11 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 use kproxy_common::{Address, FrontendKey, Port, Protocol};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::task::JoinSet;
 
 use super::*;
+use crate::commands::run::{Inputs, QUEUE, Signals, serve};
 use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
 use crate::model::{Kind, ObjectName, samples};
 use crate::plan::{Action, Capacity, MapContents};
@@ -29,8 +32,12 @@ struct State {
     /// The frontends of this service can not be written.
     refused: Option<&'static str>,
     doors: Vec<String>,
-    /// No door can be opened on this device.
-    stubborn: Option<u32>,
+    /// No door can be opened on these devices.
+    stubborn: BTreeSet<u32>,
+    /// What happens while the first door is opened.
+    meanwhile: Option<(Sender<Event>, Event)>,
+    /// How many doors were open when the last frontend was written.
+    doors_at_write: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,6 +55,9 @@ impl Kernel for Fake {
             {
                 bail!("{step}: refused");
             }
+            if matches!(step.action, Action::PutFrontend { .. }) {
+                state.doors_at_write = Some(state.doors.len());
+            }
             write(&mut state.contents, &step.action);
             state.writes += 1;
         }
@@ -60,10 +70,13 @@ impl Kernel for Fake {
 
     fn attach(&mut self, device: &Device) -> Result<bool> {
         let mut state = self.0.borrow_mut();
-        if state.stubborn == Some(device.index) {
+        if state.stubborn.contains(&device.index) {
             bail!("no");
         }
         state.doors.push(format!("+{}", device.name));
+        if let Some((sender, event)) = state.meanwhile.take() {
+            sender.try_send(event)?;
+        }
         Ok(true)
     }
 
@@ -284,7 +297,7 @@ fn doors_follow_devices_before_anything_is_synced() {
             door,
         })
     };
-    kernel.0.borrow_mut().stubborn = Some(6);
+    kernel.0.borrow_mut().stubborn = [6].into();
     agent.take_in_device(attached(5, Door::Pod));
     agent.take_in_device(attached(6, Door::Pod));
     agent.take_in_device(attached(7, Door::Uplink));
@@ -295,9 +308,70 @@ fn doors_follow_devices_before_anything_is_synced() {
     }));
     assert_eq!(kernel.0.borrow().doors, ["+pod5", "only {5, 6}", "-5"]);
 
-    kernel.0.borrow_mut().stubborn = None;
+    kernel.0.borrow_mut().stubborn.clear();
     let again = agent.wake_at().expect("a next try");
     agent.wake(again);
     assert_eq!(kernel.0.borrow().doors.last().map(String::as_str), Some("+pod6"));
     assert_eq!(agent.wake_at(), None);
+}
+
+#[test]
+fn doors_are_tried_again_one_at_a_time() {
+    let (mut agent, kernel) = synced_agent();
+    kernel.0.borrow_mut().stubborn = (5..8).collect();
+    for index in 5..8 {
+        let device = Device {
+            index,
+            name: format!("pod{index}"),
+        };
+        agent.take_in_device(DeviceEvent::Changed(DeviceChange::Attached {
+            device,
+            door: Door::Pod,
+        }));
+    }
+    kernel.0.borrow_mut().stubborn = [6].into();
+    let at = agent.wake_at().expect("a next try");
+    let doors = |kernel: &Fake| kernel.0.borrow().doors.join(" ");
+    agent.wake(at);
+    assert_eq!(doors(&kernel), "+pod5");
+    assert_eq!(agent.wake_at(), Some(at), "and at once the next one");
+    agent.wake(at);
+    assert_eq!(doors(&kernel), "+pod5", "not this one");
+    agent.wake(at);
+    assert_eq!(doors(&kernel), "+pod5 +pod7");
+    let later = agent.wake_at().expect("another try");
+    assert!(later > at);
+    kernel.0.borrow_mut().stubborn.clear();
+    agent.wake(later);
+    assert_eq!(doors(&kernel), "+pod5 +pod7 +pod6");
+    assert_eq!(agent.wake_at(), None);
+}
+
+#[tokio::test]
+async fn a_change_of_a_service_waits_for_one_door_at_most() {
+    let (agent, kernel) = synced_agent();
+    let (sender, events) = channel(QUEUE);
+    let (device_sender, device_events) = channel(QUEUE);
+    for index in 0..8 {
+        let device = Device {
+            index,
+            name: format!("pod{index}"),
+        };
+        let door = Door::Pod;
+        let attached = DeviceEvent::Changed(DeviceChange::Attached { device, door });
+        device_sender.try_send(attached).expect("room");
+    }
+    kernel.0.borrow_mut().meanwhile = Some((sender, service("web", "10.96.0.1")));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async { anyhow::bail!("enough") });
+    let inputs = Inputs {
+        events,
+        device_events,
+        tasks,
+        signals: Signals::catch().expect("signals"),
+    };
+    serve(agent, inputs).await.expect_err("the task's end");
+    let state = kernel.0.borrow();
+    assert_eq!(state.doors.len(), 8);
+    assert_eq!(state.doors_at_write, Some(1));
 }
