@@ -116,6 +116,6 @@ pub enum Reason {
         holder: Box<ObjectName>,
     },
     /// The JSON does not have the shape of the kind.
-    #[error("{0}; the object is ignored, its last good version stays in use")]
+    #[error("{0}; the object is ignored, what is programmed for it stays in use; correct it")]
     Shape(String),
 }

@@ -48,7 +48,7 @@ impl<K: Kernel> Agent<K> {
     }
 
     /// Programs what a batch of events has changed. Until every source is synced the data plane of an earlier run
-    /// stays as it is.
+    /// stays as it is; and nothing of it is removed as long as something is there that could never be read.
     pub(super) fn take_in(&mut self, events: Vec<Event>) {
         let Some(arrived) = events.iter().map(|event| event.arrived).min() else {
             return;
@@ -63,25 +63,41 @@ impl<K: Kernel> Agent<K> {
             return;
         }
         let changes = self.index.take_changes();
-        if changes.is_empty() && self.programmed {
+        let unread = self.index.unread();
+        let settle = unread == 0 && !self.applied.settled();
+        if changes.is_empty() && self.programmed && !settle {
             return;
         }
         let now = Instant::now();
         let services = changes.len();
-        let plan = if self.programmed {
-            self.applied.change(changes)
+        let plan = if settle {
+            self.applied.settle(changes)
         } else {
-            let wanted = changes
-                .into_iter()
-                .filter_map(|(name, service)| Some((name, service?)));
-            self.applied.replace(wanted.collect())
+            self.applied.change(changes)
         };
+        self.tell_what_is_left_over(unread, settle);
         self.programmed = true;
         if let Some(writes) = self.program(&plan, now) {
             let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::info!(services, writes, micros, "programmed");
         }
         self.tell_when_ready();
+    }
+
+    fn tell_what_is_left_over(&self, unread: usize, settle: bool) {
+        match (self.programmed, settle) {
+            (false, false) if !self.applied.settled() => tracing::warn!(
+                unread,
+                "some manifests or objects can not be read, see above; everything else is served, and what an earlier \
+                 run has programmed stays in the kernel until they are corrected or removed"
+            ),
+            (true, true) => {
+                tracing::info!(
+                    "everything can be read; what an earlier run has left and nobody wants is removed"
+                );
+            }
+            (true | false, _) => {}
+        }
     }
 
     /// Opens or closes a door.

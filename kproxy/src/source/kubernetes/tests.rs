@@ -141,7 +141,12 @@ async fn next_service(events: &mut Receiver<Event>) -> String {
             News::Service(Change::Rejected(problem)) => return format!("!{problem}"),
             News::Listing(Kind::Service) => return "listing".into(),
             News::Listed(Kind::Service) => return "listed".into(),
-            News::Slice(_) | News::Node(_) | News::ServiceCidr(_) | News::Listing(_) | News::Listed(_) => {}
+            News::Slice(_)
+            | News::Node(_)
+            | News::ServiceCidr(_)
+            | News::Unread(_)
+            | News::Listing(_)
+            | News::Listed(_) => {}
         }
     }
 }

@@ -153,6 +153,23 @@ async fn a_bad_file_keeps_its_last_good_content() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_never_readable_is_told_until_it_is() {
+    let web = service("web", "10.96.0.1");
+    let mut followed = Followed::new(&[("a.yaml", &web), ("b.yaml", "kind: ["), ("c.yaml", "kind: [")]);
+    assert_eq!(followed.next().await, ["web@10.96.0.1 -> "]);
+    assert_eq!(followed.index.unread(), 2);
+    followed.write("a.yaml", "kind: [");
+    followed.write("d.yaml", "kind: [");
+    followed.silence().await;
+    assert_eq!(followed.index.unread(), 2, "these have nothing from before");
+    followed.write("b.yaml", &service("other", "10.96.0.2"));
+    assert_eq!(followed.next().await, ["other@10.96.0.2 -> "]);
+    fs::remove_file(followed.path("c.yaml")).unwrap();
+    followed.silence().await;
+    assert_eq!(followed.index.unread(), 0);
+}
+
+#[tokio::test]
 async fn a_file_is_not_read_while_it_is_written() {
     let text = service("web", "10.96.0.1") + SLICE;
     let mut followed = Followed::new(&[("a.yaml", &text)]);

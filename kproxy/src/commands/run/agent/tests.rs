@@ -1,5 +1,7 @@
 //! The agent with maps that are ordinary collections.
 
+mod left_over;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
