@@ -16,6 +16,7 @@ mod kernel;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use kproxy_common::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -40,7 +41,7 @@ const QUEUE: usize = 1_024;
 ///
 /// # Errors
 ///
-/// When the machine lacks something, an option is wrong, or a source can not go on.
+/// When the machine lacks something or an option is wrong, before anything is changed; or when a source can not go on.
 pub async fn run(arguments: &RunArgs) -> Result<()> {
     let RunArgs {
         hostname_override,
@@ -59,6 +60,8 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let cgroup = mounts::cgroup(places.cgroup.as_deref())?;
     mounts::bpf_file_system(&places.pin_dir)?;
     let signals = Signals::catch()?;
+    let (source_sender, events) = channel(QUEUE);
+    let source = open_source(source, &node_name, source_sender).await?;
 
     tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
     let options = Options {
@@ -78,9 +81,8 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let applied = Applied::adopt(sizes.capacity(), contents);
     let agent = Agent::new(Index::new(&node_name), applied, dataplane);
 
-    let (source_sender, events) = channel(QUEUE);
     let (device_sender, device_events) = channel(QUEUE);
-    follow_source(&mut tasks, source, node_name, source_sender);
+    tasks.spawn(source);
     tasks.spawn(devices::follow(rules, device_sender));
     serve(
         agent,
@@ -94,27 +96,26 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     .await
 }
 
-fn follow_source(
-    tasks: &mut JoinSet<Result<()>>,
+async fn open_source(
     source: &SourceArgs,
-    node_name: String,
+    node_name: &str,
     sender: Sender<Event>,
-) {
+) -> Result<BoxFuture<'static, Result<()>>> {
     let SourceArgs {
         manifests: directory,
         kubeconfig,
         master,
     } = source.clone();
     if let Some(directory) = directory {
-        tasks.spawn(async move { Ok(manifests(directory, sender).await?) });
-        return;
+        return Ok(manifests(directory, sender)?.map(Ok).boxed());
     }
     let options = KubernetesOptions {
         kubeconfig,
         master,
-        node_name,
+        node_name: node_name.to_owned(),
     };
-    tasks.spawn(async move { Ok(kubernetes(options, sender).await?) });
+    let following = kubernetes(options, sender).await?;
+    Ok(following.map_err(anyhow::Error::from).boxed())
 }
 
 #[cfg(feature = "debug-log")]

@@ -66,18 +66,22 @@ pub enum ManifestsError {
     },
 }
 
-/// Sends what the files of a directory say, and what changes, until the receiver is gone.
+/// Opens a directory. The future sends what its files say, and what changes, until the receiver is gone.
 ///
 /// # Errors
-/// The directory can not be read or watched at the start. Later it is waited for.
-pub async fn manifests(directory: PathBuf, sender: Sender<Event>) -> Result<(), ManifestsError> {
+/// The directory can not be read or watched. Later it is waited for.
+pub fn manifests(
+    directory: PathBuf,
+    sender: Sender<Event>,
+) -> Result<impl Future<Output = ()> + Send, ManifestsError> {
     let mut folder = Folder::open(directory)?;
-    let followed = tokio::select! {
-        followed = folder.follow(&sender) => followed,
-        () = sender.closed() => return Ok(()),
-    };
-    // Following ends only when nobody listens any more.
-    followed.or(Ok(()))
+    Ok(async move {
+        tokio::select! {
+            // Following ends only when nobody listens any more.
+            _ = folder.follow(&sender) => {}
+            () = sender.closed() => {}
+        }
+    })
 }
 
 struct Folder {

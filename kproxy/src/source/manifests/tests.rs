@@ -35,10 +35,11 @@ impl Followed {
             events,
             index: Index::new("here"),
         };
+        fs::create_dir(followed.path("")).unwrap();
         for (file, text) in files {
             followed.write(file, text);
         }
-        tokio::spawn(manifests(followed.path(""), sender));
+        tokio::spawn(manifests(followed.path(""), sender).unwrap());
         followed
     }
 
@@ -225,12 +226,9 @@ async fn a_directory_that_is_none_is_an_error_at_the_start() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for path in [Path::new("/nowhere/manifests"), file.path()] {
         let (sender, _events) = mpsc::channel(1);
-        let error = manifests(path.to_path_buf(), sender)
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = manifests(path.to_path_buf(), sender).map(drop).unwrap_err();
         assert_eq!(
-            error,
+            error.to_string(),
             format!(
                 "the manifest directory {} can not be read; check --manifests",
                 path.display()
@@ -243,11 +241,7 @@ async fn a_directory_that_is_none_is_an_error_at_the_start() {
 async fn the_source_ends_with_its_receiver() {
     let directory = TempDir::new().unwrap();
     let (sender, events) = mpsc::channel(1);
-    let source = tokio::spawn(manifests(directory.path().to_path_buf(), sender));
+    let source = tokio::spawn(manifests(directory.path().to_path_buf(), sender).unwrap());
     drop(events);
-    timeout(Duration::from_secs(10), source)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(Duration::from_secs(10), source).await.unwrap().unwrap();
 }
