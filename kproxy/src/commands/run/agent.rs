@@ -56,13 +56,14 @@ impl<K: Kernel> Agent<K> {
         for event in events {
             self.index.apply(event);
         }
+        let changes = self.index.take_changes();
+        // Some problems, as a frontend that two services ask for, show only when changes are compiled.
         for problem in self.index.take_problems() {
             tracing::warn!("{problem}");
         }
         if !self.index.synced() {
             return;
         }
-        let changes = self.index.take_changes();
         let unread = self.index.unread();
         let settle = unread == 0 && !self.applied.settled();
         if changes.is_empty() && self.programmed && !settle {

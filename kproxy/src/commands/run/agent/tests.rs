@@ -208,6 +208,13 @@ fn a_batch_is_one_plan_and_nothing_new_is_none() {
 }
 
 #[test]
+fn a_conflict_is_told_with_the_batch_that_brings_it() {
+    let (mut agent, _) = synced_agent();
+    agent.take_in(vec![service("web", "10.96.0.1"), service("other", "10.96.0.1")]);
+    assert_eq!(agent.index.take_problems(), [], "nothing is left to be told");
+}
+
+#[test]
 fn a_service_that_can_not_be_written_leaves_the_others_alone_and_is_tried_again() {
     let (mut agent, kernel) = synced_agent();
     kernel.0.borrow_mut().refused = Some("bad");
