@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::causes::one_line;
 use crate::devices;
 use crate::index::Index;
 use crate::plan::{Applied, GRACE, Plan, Problem};
@@ -172,16 +173,18 @@ impl<K: Kernel> Agent<K> {
     fn program_others(&mut self, plan: &Plan) {
         for part in isolate(plan) {
             if let Err(error) = self.kernel.apply(&part) {
-                tracing::debug!("{error:#}; left for later");
+                tracing::debug!("{}; left for later", one_line(error.as_ref()));
             }
         }
     }
 
     fn failed(&mut self, error: &anyhow::Error, now: Instant) {
-        if self.retry.failed(now) {
-            tracing::error!("{error:#}; what is in the kernel stays in force, trying again");
+        let first = self.retry.failed(now);
+        let error = one_line(error.as_ref());
+        if first {
+            tracing::error!("{error}; what is in the kernel stays in force, trying again");
         } else {
-            tracing::debug!("{error:#}; trying again");
+            tracing::debug!("{error}; trying again");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::causes::one_line;
 use crate::devices::{Change, Device, Door, Event};
 
 use super::backoff::Backoff;
@@ -84,7 +85,10 @@ impl Doors {
                     }
                     self.failed.remove(&index);
                 }
-                Err(error) => tracing::debug!("open the pod door {device}: {error:#}; trying again"),
+                Err(error) => {
+                    let error = one_line(error.as_ref());
+                    tracing::debug!("open the pod door {device}: {error}; trying again");
+                }
             }
             self.round = index.saturating_add(1);
         }
@@ -107,8 +111,9 @@ impl Doors {
             }
             Ok(false) => tracing::debug!(%device, "the device went before its door was open"),
             Err(error) => {
+                let error = one_line(error.as_ref());
                 tracing::error!(
-                    "open the pod door {device}: {error:#}; its pod reaches services by sockets only, trying again"
+                    "open the pod door {device}: {error}; its pod reaches services by sockets only, trying again"
                 );
                 self.failed.insert(device.index, device);
                 if self.retry.at().is_none() {
@@ -126,7 +131,7 @@ impl Doors {
         }
         match kernel.detach(device.index) {
             Ok(()) => tracing::info!(%device, "pod door closed"),
-            Err(error) => tracing::warn!("close the pod door {device}: {error:#}"),
+            Err(error) => tracing::warn!("close the pod door {device}: {}", one_line(error.as_ref())),
         }
     }
 
@@ -138,7 +143,10 @@ impl Doors {
                 ?closed,
                 "removed pod doors of devices that are gone or no pod's any more"
             ),
-            Err(error) => tracing::warn!("remove pod doors of devices that are gone: {error:#}"),
+            Err(error) => tracing::warn!(
+                "remove pod doors of devices that are gone: {}",
+                one_line(error.as_ref())
+            ),
         }
     }
 }
