@@ -43,6 +43,15 @@ pub enum MountError {
         /// Where cgroup v2 is mounted.
         found: Option<PathBuf>,
     },
+    /// The BPF file system keeps names with dots for itself (kernel/bpf/inode.c, `bpf_lookup`).
+    #[error(
+        "--pin-dir {}: the BPF file system refuses names with a dot; choose a name without one",
+        pin_dir.display()
+    )]
+    DotInName {
+        /// As it was given.
+        pin_dir: PathBuf,
+    },
     /// Pins need a BPF file system.
     #[error(
         "--pin-dir {} is not in a BPF file system{reason}: run `mkdir -p {at} && mount -t bpf bpffs {at}` on the node, and let \
@@ -93,6 +102,10 @@ pub fn cgroup(asked: Option<&Path>) -> Result<PathBuf> {
 /// [`MountError::NoBpfFileSystem`]; another error when /proc can not be read.
 pub fn bpf_file_system(pin_dir: &Path) -> Result<()> {
     if nearest_type(pin_dir) == Some(BPF_FS_MAGIC) {
+        if has_new_name_with_dot(pin_dir) {
+            let pin_dir = pin_dir.to_path_buf();
+            return Err(MountError::DotInName { pin_dir }.into());
+        }
         return Ok(());
     }
     let usual = pin_dir.starts_with(BPF_MOUNT);
@@ -160,6 +173,14 @@ fn nearest_type(path: &Path) -> Option<FsType> {
     path.ancestors()
         .find_map(|path| statfs(path).ok())
         .map(|stat| stat.filesystem_type())
+}
+
+/// Whether a directory that is not there yet would have a dot in its name.
+fn has_new_name_with_dot(path: &Path) -> bool {
+    path.ancestors()
+        .take_while(|path| statfs(*path).is_err())
+        .filter_map(Path::file_name)
+        .any(|name| name.as_encoded_bytes().contains(&b'.'))
 }
 
 fn mountinfo() -> Result<String> {
@@ -266,6 +287,18 @@ mod tests {
         );
         let error = cgroup(Some(Path::new("/does/not/exist"))).expect_err("missing");
         assert!(error.to_string().contains("no such file or directory"), "{error}");
+    }
+
+    #[test]
+    fn only_new_names_must_do_without_dots() {
+        for (path, expected) in [
+            ("/proc/kproxy", false),
+            ("/proc/node.1", true),
+            ("/proc/node.1/kproxy", true),
+            ("/proc/../proc/kproxy", false),
+        ] {
+            assert_eq!(has_new_name_with_dot(Path::new(path)), expected, "{path}");
+        }
     }
 
     #[test]
