@@ -107,7 +107,8 @@ pub enum Reason {
     Repeated(String),
     /// Another Service stands on the same address, protocol and port.
     #[error(
-        "{frontend} belongs to the older Service {holder}, this one gets no traffic there until that one gives it up"
+        "{frontend} belongs to Service {holder}, which is older or, of the same age, first by name; this one gets no \
+         traffic there until that one gives it up"
     )]
     Claimed {
         /// Address, port and protocol.

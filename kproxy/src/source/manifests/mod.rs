@@ -268,11 +268,13 @@ impl Told {
             } else {
                 "nothing is taken from it, and what is in the kernel already stays"
             };
+            // Fields that are `None` are left out.
+            let some = |number: &usize| (*number > 0).then_some(*number);
             error!(
                 file,
-                line,
-                column,
-                field,
+                line = some(line),
+                column = some(column),
+                field = (*line > 0).then_some(field),
                 "the manifest can not be read, {consequence}; correct or remove it: {message}"
             );
         }
