@@ -1,5 +1,6 @@
 //! The kproxy agent.
 
+pub mod causes;
 pub mod cli;
 pub mod commands;
 pub mod compile;

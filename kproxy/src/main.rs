@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use kproxy::causes::one_line;
 use kproxy::cli::{Cli, Command, RunArgs};
 use kproxy::commands::{cleanup, logging, run};
 
@@ -42,7 +43,7 @@ fn exit(outcome: Result<()>, tell: impl FnOnce(String)) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(format!("{error:#}"));
+            tell(one_line(error.as_ref()));
             ExitCode::FAILURE
         }
     }

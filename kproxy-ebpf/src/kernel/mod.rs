@@ -21,8 +21,11 @@ pub(crate) use sock_addr::SocketAddress;
 use kproxy_ebpf::Verdict;
 
 /// Logs a decision through aya-log, in builds made for debugging.
+///
+/// A function of its own in the kernel: inlined, its stack would come on top of the deepest chain of calls, which then
+/// has more than the 512 bytes that the verifier allows.
 #[cfg(feature = "debug-log")]
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn log(packet: &SkbPacket<'_>, verdict: Verdict) {
     if let Some(counter) = verdict.counter() {
         aya_log_ebpf::debug!(packet.context(), "{}", counter.name());

@@ -9,6 +9,7 @@ mod entry;
 mod listing;
 mod names;
 mod reports;
+mod unread;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use entry::Entry;
 use listing::Listings;
 use names::Names;
 use reports::{Reports, Topic};
+use unread::Unread;
 
 /// The cluster as this node sees it.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ pub struct Index {
     claims: Claims,
     dirty: BTreeSet<ObjectName>,
     listings: Listings,
+    unread: Unread,
     reports: Reports,
     names: Names,
 }
@@ -59,6 +62,7 @@ impl Index {
             claims: Claims::default(),
             dirty: BTreeSet::new(),
             listings: Listings::default(),
+            unread: Unread::default(),
             reports: Reports::default(),
             names: Names::default(),
         }
@@ -87,6 +91,7 @@ impl Index {
                     self.change_service_cidr(name, cidr);
                 }
             }
+            News::Unread(manifests) => self.unread.manifests = manifests,
             News::Listing(kind) => self.listings.begin(kind, self.known(kind)),
             News::Listed(kind) => {
                 for name in self.listings.complete(kind) {
@@ -100,6 +105,13 @@ impl Index {
     #[must_use]
     pub fn synced(&self) -> bool {
         self.listings.synced()
+    }
+
+    /// How many manifests and objects are there without ever having been readable. What an earlier run has programmed
+    /// for them must stay.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.unread.count()
     }
 
     /// What has become different since the last call; `None` is a service port that is gone.
@@ -151,17 +163,22 @@ impl Index {
                 problems,
             }) => {
                 self.listings.saw(kind, &name);
+                self.unread.is_readable(kind, &name);
                 self.reports.set(kind, &name, Topic::Fields, problems);
                 Some((name, object))
             }
             Change::Removed(name) => {
                 self.listings.saw(kind, &name);
+                self.unread.is_readable(kind, &name);
                 self.reports.set(kind, &name, Topic::Fields, Vec::new());
                 Some((name, None))
             }
             Change::Rejected(problem) => {
                 self.listings.saw(kind, &problem.name);
                 let name = problem.name.clone();
+                if !self.is_known(kind, &name) {
+                    self.unread.is_not_readable(kind, name.clone());
+                }
                 self.reports.set(kind, &name, Topic::Fields, vec![problem]);
                 None
             }
@@ -226,11 +243,23 @@ impl Index {
 
     fn remove(&mut self, kind: Kind, name: ObjectName) {
         self.reports.set(kind, &name, Topic::Fields, Vec::new());
+        self.unread.is_readable(kind, &name);
         match kind {
             Kind::Service => self.change_service(name, None),
             Kind::EndpointSlice => self.change_slice(&name, None),
             Kind::ServiceCidr => self.change_service_cidr(name, None),
             Kind::Node => {}
+        }
+    }
+
+    fn is_known(&self, kind: Kind, name: &ObjectName) -> bool {
+        match kind {
+            Kind::Service => self
+                .services
+                .get(name)
+                .is_some_and(|entry| entry.service.is_some()),
+            Kind::EndpointSlice => self.owners.contains_key(name),
+            Kind::Node | Kind::ServiceCidr => true,
         }
     }
 

@@ -221,7 +221,7 @@ fn the_oldest_service_has_the_frontend() {
     let told = problems(&mut index);
     assert!(
         told[0].contains("Service default/young")
-            && told[0].contains("10.96.0.1 port 80/TCP belongs to the older Service default/old"),
+            && told[0].contains("10.96.0.1 port 80/TCP belongs to Service default/old"),
         "{told:?}"
     );
     put_aged_service(&mut index, "also-old", 100);

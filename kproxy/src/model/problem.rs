@@ -113,7 +113,8 @@ pub enum Reason {
     Repeated(String),
     /// Another Service stands on the same address, protocol and port.
     #[error(
-        "{frontend} belongs to the older Service {holder}, this one gets no traffic there until that one gives it up"
+        "{frontend} belongs to Service {holder}, which is older or, of the same age, first by name; this one gets no \
+         traffic there until that one gives it up"
     )]
     Claimed {
         /// Address, port and protocol.
@@ -122,6 +123,6 @@ pub enum Reason {
         holder: Box<ObjectName>,
     },
     /// The JSON does not have the shape of the kind.
-    #[error("{0}; the object is ignored, its last good version stays in use")]
+    #[error("{0}; the object is ignored, what is programmed for it stays in use; correct it")]
     Shape(String),
 }

@@ -1,6 +1,7 @@
 //! The two kernel file systems that kproxy works with: cgroup v2 and the BPF file system.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -21,6 +22,17 @@ pub enum MountError {
          boot with systemd.unified_cgroup_hierarchy=1, or run `mount -t cgroup2 none DIR` and pass --cgroup DIR"
     )]
     NoCgroup,
+    /// What is mounted shows a part of the machine's cgroups only.
+    #[error(
+        "the cgroup v2 file system at {} shows this container's own cgroups only, so no other process of the node could \
+         reach a service: mount the node's cgroup v2 file system into the container (a hostPath volume of \
+         /sys/fs/cgroup) and pass --cgroup with the place it is mounted at",
+        found.display()
+    )]
+    NotTheRoot {
+        /// Where it is mounted.
+        found: PathBuf,
+    },
     /// `--cgroup` points elsewhere.
     #[error("--cgroup {}: {problem}; name a directory of a cgroup v2 file system{}", path.display(), hint(found.as_deref()))]
     NotACgroup {
@@ -30,6 +42,15 @@ pub enum MountError {
         problem: String,
         /// Where cgroup v2 is mounted.
         found: Option<PathBuf>,
+    },
+    /// The BPF file system keeps names with dots for itself (kernel/bpf/inode.c, `bpf_lookup`).
+    #[error(
+        "--pin-dir {}: the BPF file system refuses names with a dot; choose a name without one",
+        pin_dir.display()
+    )]
+    DotInName {
+        /// As it was given.
+        pin_dir: PathBuf,
     },
     /// Pins need a BPF file system.
     #[error(
@@ -52,12 +73,14 @@ pub enum MountError {
 ///
 /// # Errors
 ///
-/// [`MountError`] when it is no cgroup v2 directory; another error when /proc can not be read.
+/// [`MountError`] when it is no cgroup v2 directory, or when only a part of the machine's cgroups is mounted and none
+/// was asked for; another error when /proc can not be read.
 pub fn cgroup(asked: Option<&Path>) -> Result<PathBuf> {
-    let found = cgroup_mount(&mountinfo()?);
+    let mountinfo = mountinfo()?;
     let Some(path) = asked else {
-        return Ok(found.ok_or(MountError::NoCgroup)?);
+        return Ok(cgroup_root(&mountinfo, is_root)?);
     };
+    let found = cgroup_mounts(&mountinfo).next();
     let problem = match statfs(path) {
         Ok(stat) if stat.filesystem_type() == CGROUP2_SUPER_MAGIC => return Ok(path.to_path_buf()),
         Ok(_) => "it is not in a cgroup v2 file system".to_owned(),
@@ -79,6 +102,10 @@ pub fn cgroup(asked: Option<&Path>) -> Result<PathBuf> {
 /// [`MountError::NoBpfFileSystem`]; another error when /proc can not be read.
 pub fn bpf_file_system(pin_dir: &Path) -> Result<()> {
     if nearest_type(pin_dir) == Some(BPF_FS_MAGIC) {
+        if has_new_name_with_dot(pin_dir) {
+            let pin_dir = pin_dir.to_path_buf();
+            return Err(MountError::DotInName { pin_dir }.into());
+        }
         return Ok(());
     }
     let usual = pin_dir.starts_with(BPF_MOUNT);
@@ -100,12 +127,27 @@ pub fn bpf_file_system(pin_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where cgroup v2 is mounted, if it is.
-#[must_use]
-pub fn cgroup_mount(mountinfo: &str) -> Option<PathBuf> {
+/// Where the root of all cgroups is mounted.
+fn cgroup_root(mountinfo: &str, is_root: impl Fn(&Path) -> bool) -> Result<PathBuf, MountError> {
+    if let Some(root) = cgroup_mounts(mountinfo).find(|point| is_root(point)) {
+        return Ok(root);
+    }
+    Err(match cgroup_mounts(mountinfo).next() {
+        Some(found) => MountError::NotTheRoot { found },
+        None => MountError::NoCgroup,
+    })
+}
+
+fn cgroup_mounts(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
     mounts(mountinfo)
-        .find(|mount| mount.kind == "cgroup2")
+        .filter(|mount| mount.kind == "cgroup2")
         .map(|mount| mount.point)
+}
+
+/// The root of a kernfs, which cgroup v2 is, has inode 1 (fs/kernfs/dir.c, `kernfs_create_root`). What a cgroup
+/// namespace calls `/` is a cgroup like any other, with another inode; mountinfo alone does not tell them apart.
+fn is_root(point: &Path) -> bool {
+    fs::metadata(point).is_ok_and(|metadata| metadata.ino() == 1)
 }
 
 fn mount_usual(mountinfo: &str) -> Result<(), String> {
@@ -131,6 +173,14 @@ fn nearest_type(path: &Path) -> Option<FsType> {
     path.ancestors()
         .find_map(|path| statfs(path).ok())
         .map(|stat| stat.filesystem_type())
+}
+
+/// Whether a directory that is not there yet would have a dot in its name.
+fn has_new_name_with_dot(path: &Path) -> bool {
+    path.ancestors()
+        .take_while(|path| statfs(*path).is_err())
+        .filter_map(Path::file_name)
+        .any(|name| name.as_encoded_bytes().contains(&b'.'))
 }
 
 fn mountinfo() -> Result<String> {
@@ -204,12 +254,26 @@ mod tests {
             ("", None),
         ];
         for (mountinfo, expected) in rows {
-            assert_eq!(
-                cgroup_mount(mountinfo).as_deref(),
-                expected.map(Path::new),
-                "{mountinfo}"
-            );
+            let expected = expected.map(PathBuf::from).ok_or(MountError::NoCgroup);
+            assert_eq!(cgroup_root(mountinfo, |_| true), expected, "{mountinfo}");
         }
+    }
+
+    #[test]
+    fn a_cgroup_of_a_container_is_not_taken_for_the_root() {
+        let own = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup rw,nsdelegate\n";
+        let found = || PathBuf::from("/sys/fs/cgroup");
+        assert_eq!(
+            cgroup_root(own, |_| false),
+            Err(MountError::NotTheRoot { found: found() })
+        );
+        let both = format!("{own}31 23 0:26 /../.. /host/cgroup rw - cgroup2 cgroup rw\n");
+        assert_eq!(
+            cgroup_root(&both, |point| point != found()),
+            Ok("/host/cgroup".into()),
+            "the node's, mounted beside"
+        );
+        assert!(!is_root(Path::new("/proc/self")));
     }
 
     #[test]
@@ -223,6 +287,18 @@ mod tests {
         );
         let error = cgroup(Some(Path::new("/does/not/exist"))).expect_err("missing");
         assert!(error.to_string().contains("no such file or directory"), "{error}");
+    }
+
+    #[test]
+    fn only_new_names_must_do_without_dots() {
+        for (path, expected) in [
+            ("/proc/kproxy", false),
+            ("/proc/node.1", true),
+            ("/proc/node.1/kproxy", true),
+            ("/proc/../proc/kproxy", false),
+        ] {
+            assert_eq!(has_new_name_with_dot(Path::new(path)), expected, "{path}");
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::service::{AppliedService, Record};
 use super::wanted::Endpoint;
 
 impl Applied {
-    /// What the maps hold after a restart. To be followed by [`Applied::replace`], which keeps what is wanted still and
-    /// removes the rest.
+    /// What the maps hold after a restart. To be followed by [`Applied::replace`] or [`Applied::settle`], which keep
+    /// what is wanted still and remove the rest.
     ///
     /// Nothing is believed that does not add up (a run outside the arena or overlapping another one, a backend of another
     /// service): such a frontend is written anew or removed.

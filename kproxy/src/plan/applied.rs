@@ -10,6 +10,7 @@ use super::addresses::Addresses;
 use super::contents::{Capacity, MapContents};
 use super::draft::{Draft, Name};
 use super::frontends::Frontends;
+use super::kept::Kept;
 use super::quarantine::Quarantine;
 use super::service::{AppliedService, Full, Record, Records, Staged};
 use super::space::Space;
@@ -29,6 +30,9 @@ pub struct Applied {
     pub(super) unclaimed: BTreeMap<ServiceId, AppliedService>,
     /// Adopted living records that are of no use to any service.
     pub(super) orphans: Vec<(ServiceId, Endpoint, Record)>,
+    /// What services have from the run before although nobody wants it; only until [settled](Self::settled).
+    kept: BTreeMap<Name, Kept>,
+    settled: bool,
     pub(super) frontends: Frontends,
     pub(super) addresses: Addresses,
     pub(super) slots: Space,
@@ -45,7 +49,10 @@ impl Applied {
     /// Empty maps.
     #[must_use]
     pub fn new(capacity: Capacity) -> Self {
-        Self::adopt(capacity, MapContents::default())
+        Self {
+            settled: true,
+            ..Self::adopt(capacity, MapContents::default())
+        }
     }
 
     pub(super) fn bare(capacity: Capacity, addresses: Addresses) -> Self {
@@ -55,6 +62,8 @@ impl Applied {
             services: BTreeMap::new(),
             unclaimed: BTreeMap::new(),
             orphans: Vec::new(),
+            kept: BTreeMap::new(),
+            settled: false,
             frontends: Frontends::new(capacity.frontends),
             addresses,
             slots: Space::new(0..capacity.slots),
@@ -84,15 +93,23 @@ impl Applied {
         self.follow(changes, true)
     }
 
+    /// What changed, as [`Applied::change`]; and whatever was adopted and nobody wants goes.
+    pub fn settle(&mut self, changes: BTreeMap<ServicePortName, Option<WantedService>>) -> Plan {
+        self.follow(shared(changes), true)
+    }
+
+    /// Whether nothing is left of the run before that nobody wants.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.settled
+    }
+
     /// Only what changed; `None` removes a service port.
+    ///
+    /// Until [settled](Self::settled), nothing that was adopted goes: neither services that nobody has asked for yet,
+    /// nor endpoints that nobody has named.
     pub fn change(&mut self, changes: BTreeMap<ServicePortName, Option<WantedService>>) -> Plan {
-        self.follow(
-            changes
-                .into_iter()
-                .map(|(name, wanted)| (Arc::new(name), wanted))
-                .collect(),
-            false,
-        )
+        self.follow(shared(changes), false)
     }
 
     /// Makes slots, records and ids usable again whose grace period is over, and tries again what had no room.
@@ -125,19 +142,24 @@ impl Applied {
     /// Not earlier than [`GRACE`](super::GRACE) after the failure, since nothing is in its grace period afterwards.
     pub fn heal(&mut self, contents: MapContents) -> Plan {
         let wanted = std::mem::take(&mut self.wanted);
+        let settled = self.settled;
         *self = Self::adopt(self.capacity, contents);
         self.follow(
             wanted
                 .into_iter()
                 .map(|(name, service)| (name, Some(service)))
                 .collect(),
-            true,
+            settled,
         )
     }
 
     fn follow(&mut self, changes: BTreeMap<Name, Option<WantedService>>, resync: bool) -> Plan {
         let mut draft = Draft::default();
-        let dirty = self.take_note(changes);
+        let mut dirty = self.take_note(changes);
+        if resync {
+            self.settled = true;
+            dirty.extend(std::mem::take(&mut self.kept).into_keys());
+        }
         let staged = self.stage(dirty, &mut draft);
         // Every key is released before one is claimed, so that a frontend can move between services in one plan.
         for (name, staged) in &staged {
@@ -184,6 +206,7 @@ impl Applied {
         for name in dirty {
             self.troubled.remove(&name);
             let Some(wanted) = self.wanted.get(&name) else {
+                self.kept.remove(&name);
                 all.push((name, None));
                 continue;
             };
@@ -194,10 +217,14 @@ impl Applied {
                     self.frontends.inherit(*key, &name);
                     self.addresses.inherit(key.address);
                 }
+                if !self.settled {
+                    self.kept.insert(Arc::clone(&name), Kept::of(&found));
+                }
                 self.services.insert(Arc::clone(&name), found);
             }
+            let all_wanted = self.kept.get_mut(&name).map(|kept| kept.add_to(wanted));
             match Staged::allocate(
-                wanted,
+                all_wanted.as_ref().unwrap_or(wanted),
                 self.services.get(&name),
                 &mut self.records,
                 &mut self.slots,
@@ -231,6 +258,15 @@ impl Applied {
             self.addresses.release(key.address);
         }
     }
+}
+
+fn shared(
+    changes: BTreeMap<ServicePortName, Option<WantedService>>,
+) -> BTreeMap<Name, Option<WantedService>> {
+    changes
+        .into_iter()
+        .map(|(name, wanted)| (Arc::new(name), wanted))
+        .collect()
 }
 
 /// Service names are not in the kernel: an adopted service is known by a frontend that it shares with a wanted one.

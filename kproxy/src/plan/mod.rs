@@ -20,6 +20,7 @@ mod contents;
 mod draft;
 mod frontends;
 mod install;
+mod kept;
 mod quarantine;
 mod service;
 mod space;

@@ -35,6 +35,8 @@ pub enum News {
     Node(Change<Node>),
     /// About a range of ClusterIPs.
     ServiceCidr(Change<ServiceCidr>),
+    /// So many manifests could not be read since the start: nobody knows which objects are in them.
+    Unread(usize),
     /// All objects of this kind follow: at the start, and again when changes may have been missed.
     Listing(Kind),
     /// That was all: objects of this kind that were not mentioned since [`News::Listing`] are gone.

@@ -1,6 +1,6 @@
 //! Where cluster objects come from: the Kubernetes API, or a directory of manifests.
 //!
-//! A source is a future that sends [`Event`]s into a bounded channel until the receiver is gone. It parses objects
+//! A source is opened, which says what is wrong with its options, and then is a future that sends [`Event`]s into a bounded channel until the receiver is gone. It parses objects
 //! (see [`crate::model`]) and remembers as little as it can; what the objects add up to is the index's business.
 
 mod event;
@@ -9,5 +9,5 @@ mod kubernetes;
 mod manifests;
 
 pub use event::{Change, Event, News};
-pub use kubernetes::{ConnectError, KubernetesOptions, kubernetes};
+pub use kubernetes::{ConnectError, FollowingEnded, KubernetesOptions, kubernetes};
 pub use manifests::{ManifestsError, manifests};

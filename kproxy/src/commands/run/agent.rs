@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::causes::one_line;
 use crate::devices;
 use crate::index::Index;
 use crate::plan::{Applied, GRACE, Plan, Problem};
@@ -48,7 +49,7 @@ impl<K: Kernel> Agent<K> {
     }
 
     /// Programs what a batch of events has changed. Until every source is synced the data plane of an earlier run
-    /// stays as it is.
+    /// stays as it is; and nothing of it is removed as long as something is there that could never be read.
     pub(super) fn take_in(&mut self, events: Vec<Event>) {
         let Some(arrived) = events.iter().map(|event| event.arrived).min() else {
             return;
@@ -56,32 +57,49 @@ impl<K: Kernel> Agent<K> {
         for event in events {
             self.index.apply(event);
         }
+        let changes = self.index.take_changes();
+        // Some problems, as a frontend that two services ask for, show only when changes are compiled.
         for problem in self.index.take_problems() {
             tracing::warn!("{problem}");
         }
         if !self.index.synced() {
             return;
         }
-        let changes = self.index.take_changes();
-        if changes.is_empty() && self.programmed {
+        let unread = self.index.unread();
+        let settle = unread == 0 && !self.applied.settled();
+        if changes.is_empty() && self.programmed && !settle {
             return;
         }
         let now = Instant::now();
         let services = changes.len();
-        let plan = if self.programmed {
-            self.applied.change(changes)
+        let plan = if settle {
+            self.applied.settle(changes)
         } else {
-            let wanted = changes
-                .into_iter()
-                .filter_map(|(name, service)| Some((name, service?)));
-            self.applied.replace(wanted.collect())
+            self.applied.change(changes)
         };
+        self.tell_what_is_left_over(unread, settle);
         self.programmed = true;
         if let Some(writes) = self.program(&plan, now) {
             let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::info!(services, writes, micros, "programmed");
         }
         self.tell_when_ready();
+    }
+
+    fn tell_what_is_left_over(&self, unread: usize, settle: bool) {
+        match (self.programmed, settle) {
+            (false, false) if !self.applied.settled() => tracing::warn!(
+                unread,
+                "some manifests or objects can not be read, see above; everything else is served, and what an earlier \
+                 run has programmed stays in the kernel until they are corrected or removed"
+            ),
+            (true, true) => {
+                tracing::info!(
+                    "everything can be read; what an earlier run has left and nobody wants is removed"
+                );
+            }
+            (true | false, _) => {}
+        }
     }
 
     /// Opens or closes a door.
@@ -92,7 +110,7 @@ impl<K: Kernel> Agent<K> {
 
     /// When [`Agent::wake`] wants to be called next.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        [self.retry.at(), self.doors.retry_at(), self.release_at]
+        [self.retry.at(), self.doors.retry_at(), self.next_release()]
             .into_iter()
             .flatten()
             .min()
@@ -104,8 +122,7 @@ impl<K: Kernel> Agent<K> {
         if self.retry.is_due(now) {
             self.heal(now);
         }
-        // What the mirror holds back must stay untouched until mirror and maps agree again.
-        if self.release_at.is_some_and(|at| at <= now) && self.retry.at().is_none() {
+        if self.next_release().is_some_and(|at| at <= now) {
             self.release_at = None;
             let plan = self.applied.release(now);
             if let Some(writes) = self.program(&plan, now).filter(|writes| *writes > 0) {
@@ -113,6 +130,11 @@ impl<K: Kernel> Agent<K> {
             }
         }
         self.tell_when_ready();
+    }
+
+    /// What the mirror holds back must stay untouched until mirror and maps agree again.
+    fn next_release(&self) -> Option<Instant> {
+        self.release_at.filter(|_| self.retry.at().is_none())
     }
 
     fn heal(&mut self, now: Instant) {
@@ -151,16 +173,18 @@ impl<K: Kernel> Agent<K> {
     fn program_others(&mut self, plan: &Plan) {
         for part in isolate(plan) {
             if let Err(error) = self.kernel.apply(&part) {
-                tracing::debug!("{error:#}; left for later");
+                tracing::debug!("{}; left for later", one_line(error.as_ref()));
             }
         }
     }
 
     fn failed(&mut self, error: &anyhow::Error, now: Instant) {
-        if self.retry.failed(now) {
-            tracing::error!("{error:#}; what is in the kernel stays in force, trying again");
+        let first = self.retry.failed(now);
+        let error = one_line(error.as_ref());
+        if first {
+            tracing::error!("{error}; what is in the kernel stays in force, trying again");
         } else {
-            tracing::debug!("{error:#}; trying again");
+            tracing::debug!("{error}; trying again");
         }
     }
 

@@ -29,8 +29,11 @@ impl Backoff {
         self.at().is_some_and(|at| at <= now)
     }
 
-    /// True for the first failure after a success.
+    /// True for the first failure after a success. One that comes before the next try is due does not put it off.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
+        if self.at().is_some_and(|at| at > now) {
+            return false;
+        }
         let pause = self
             .next
             .map_or(self.first, |(_, pause)| (pause * 2).min(self.longest));
@@ -49,17 +52,31 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let second = Duration::from_secs(1);
-        let now = Instant::now();
+        let mut now = Instant::now();
         let mut backoff = Backoff::new(second, 3 * second);
         let mut pauses = vec![];
         for _ in 0..4 {
             backoff.failed(now);
-            pauses.push(backoff.at().expect("a next time") - now);
+            let at = backoff.at().expect("a next time");
+            pauses.push(at - now);
+            assert!(!backoff.is_due(now) && backoff.is_due(at));
+            now = at;
         }
         assert_eq!(pauses, [second, 2 * second, 3 * second, 3 * second]);
-        assert!(!backoff.is_due(now) && backoff.is_due(now + 3 * second));
         backoff.succeeded();
         assert_eq!(backoff.at(), None);
         assert!(backoff.failed(now) && !backoff.failed(now));
+    }
+
+    #[test]
+    fn failures_before_the_next_try_do_not_put_it_off() {
+        let second = Duration::from_secs(1);
+        let now = Instant::now();
+        let mut backoff = Backoff::new(second, 30 * second);
+        backoff.failed(now);
+        for tenths in 1..10 {
+            assert!(!backoff.failed(now + tenths * second / 10));
+        }
+        assert_eq!(backoff.at(), Some(now + second));
     }
 }

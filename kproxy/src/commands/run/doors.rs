@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::causes::one_line;
 use crate::devices::{Change, Device, Door, Event};
 
 use super::backoff::Backoff;
@@ -13,6 +14,8 @@ use super::kernel::Kernel;
 pub(super) struct Doors {
     open: BTreeSet<u32>,
     failed: BTreeMap<u32, Device>,
+    /// The failed ones from this index on are still to be tried in this round.
+    round: u32,
     retry: Backoff,
     listed: bool,
 }
@@ -22,6 +25,7 @@ impl Doors {
         Self {
             open: BTreeSet::new(),
             failed: BTreeMap::new(),
+            round: 0,
             retry: Backoff::new(Duration::from_millis(100), Duration::from_secs(30)),
             listed: false,
         }
@@ -67,31 +71,35 @@ impl Doors {
         }
     }
 
-    /// Tries again what has failed, when it is time.
+    /// Tries again one door that has failed, when it is time. What is more urgent may come between it and the next one:
+    /// until all were tried, it stays time.
     pub(super) fn retry(&mut self, now: Instant, kernel: &mut impl Kernel) {
         if !self.retry.is_due(now) {
             return;
         }
-        let mut errors = Vec::new();
-        self.failed.retain(|_, device| match kernel.attach(device) {
-            Ok(true) => {
-                tracing::info!(%device, "pod door open, at last");
-                false
+        if let Some((&index, device)) = self.failed.range(self.round..).next() {
+            match kernel.attach(device) {
+                Ok(opened) => {
+                    if opened {
+                        tracing::info!(%device, "pod door open, at last");
+                    }
+                    self.failed.remove(&index);
+                }
+                Err(error) => {
+                    let error = one_line(error.as_ref());
+                    tracing::debug!("open the pod door {device}: {error}; trying again");
+                }
             }
-            Ok(false) => false,
-            Err(error) => {
-                errors.push(format!("open the pod door {device}: {error:#}"));
-                true
-            }
-        });
+            self.round = index.saturating_add(1);
+        }
         if self.failed.is_empty() {
             self.retry.succeeded();
+        } else if self.failed.range(self.round..).next().is_none() {
+            self.retry.failed(now);
+        } else {
             return;
         }
-        self.retry.failed(now);
-        for error in errors {
-            tracing::debug!("{error}; trying again");
-        }
+        self.round = 0;
     }
 
     fn open(&mut self, device: Device, now: Instant, kernel: &mut impl Kernel) {
@@ -103,8 +111,9 @@ impl Doors {
             }
             Ok(false) => tracing::debug!(%device, "the device went before its door was open"),
             Err(error) => {
+                let error = one_line(error.as_ref());
                 tracing::error!(
-                    "open the pod door {device}: {error:#}; its pod reaches services by sockets only, trying again"
+                    "open the pod door {device}: {error}; its pod reaches services by sockets only, trying again"
                 );
                 self.failed.insert(device.index, device);
                 if self.retry.at().is_none() {
@@ -122,7 +131,7 @@ impl Doors {
         }
         match kernel.detach(device.index) {
             Ok(()) => tracing::info!(%device, "pod door closed"),
-            Err(error) => tracing::warn!("close the pod door {device}: {error:#}"),
+            Err(error) => tracing::warn!("close the pod door {device}: {}", one_line(error.as_ref())),
         }
     }
 
@@ -134,7 +143,10 @@ impl Doors {
                 ?closed,
                 "removed pod doors of devices that are gone or no pod's any more"
             ),
-            Err(error) => tracing::warn!("remove pod doors of devices that are gone: {error:#}"),
+            Err(error) => tracing::warn!(
+                "remove pod doors of devices that are gone: {}",
+                one_line(error.as_ref())
+            ),
         }
     }
 }

@@ -16,6 +16,7 @@ mod kernel;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use kproxy_common::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -40,7 +41,7 @@ const QUEUE: usize = 1_024;
 ///
 /// # Errors
 ///
-/// When the machine lacks something, an option is wrong, or a source can not go on.
+/// When the machine lacks something or an option is wrong, before anything is changed; or when a source can not go on.
 pub async fn run(arguments: &RunArgs) -> Result<()> {
     let RunArgs {
         hostname_override,
@@ -60,6 +61,8 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let pinned = Dataplane::pinned_sizes(&places.pin_dir).context("look at the pinned maps")?;
     let sizes = sizes.resolve(memory::total(), &pinned)?;
     let signals = Signals::catch()?;
+    let (source_sender, events) = channel(QUEUE);
+    let source = open_source(source, &node_name, source_sender).await?;
 
     tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
     let options = Options {
@@ -79,9 +82,8 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let applied = Applied::adopt(sizes.capacity(), contents);
     let agent = Agent::new(Index::new(&node_name), applied, dataplane);
 
-    let (source_sender, events) = channel(QUEUE);
     let (device_sender, device_events) = channel(QUEUE);
-    follow_source(&mut tasks, source, node_name, source_sender);
+    tasks.spawn(source);
     tasks.spawn(devices::follow(rules, device_sender));
     serve(
         agent,
@@ -95,27 +97,26 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     .await
 }
 
-fn follow_source(
-    tasks: &mut JoinSet<Result<()>>,
+async fn open_source(
     source: &SourceArgs,
-    node_name: String,
+    node_name: &str,
     sender: Sender<Event>,
-) {
+) -> Result<BoxFuture<'static, Result<()>>> {
     let SourceArgs {
         manifests: directory,
         kubeconfig,
         master,
     } = source.clone();
     if let Some(directory) = directory {
-        tasks.spawn(async move { Ok(manifests(directory, sender).await?) });
-        return;
+        return Ok(manifests(directory, sender)?.map(Ok).boxed());
     }
     let options = KubernetesOptions {
         kubeconfig,
         master,
-        node_name,
+        node_name: node_name.to_owned(),
     };
-    tasks.spawn(async move { Ok(kubernetes(options, sender).await?) });
+    let following = kubernetes(options, sender).await?;
+    Ok(following.map_err(anyhow::Error::from).boxed())
 }
 
 #[cfg(feature = "debug-log")]
@@ -144,21 +145,31 @@ struct Inputs {
 async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> {
     loop {
         let wake_at = agent.wake_at();
+        // In the order of urgency: opening a door takes tens of milliseconds, and a change of a service waits for one
+        // at most.
         tokio::select! {
+            biased;
             name = inputs.signals.next() => {
                 tracing::info!("{name}: leaving; the data plane stays in force");
                 return Ok(());
             }
-            Some(event) = inputs.device_events.recv() => agent.take_in_device(event),
             Some(event) = inputs.events.recv() => agent.take_in(batch(event, &mut inputs.events)),
-            () = sleep_until(wake_at.unwrap_or_else(Instant::now).into()), if wake_at.is_some() => {
-                agent.wake(Instant::now());
-            }
+            () = until(wake_at) => agent.wake(Instant::now()),
+            Some(event) = inputs.device_events.recv() => agent.take_in_device(event),
             Some(ended) = inputs.tasks.join_next() => {
                 ended.context("a task of the agent broke")??;
                 bail!("a task of the agent ended although its news are wanted");
             }
         }
+    }
+}
+
+/// At once when that time has passed: a timer would have what is less urgent go first.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) if at <= Instant::now() => {}
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -14,7 +14,7 @@ use kube::core::Request;
 use kube::core::params::{ListParams, WatchParams};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::super::kind::Object;
 use super::super::{Event, News};
@@ -40,7 +40,7 @@ const ABSENT_AGAIN: Duration = Duration::from_mins(1);
 pub(super) struct Selection {
     pub(super) labels: Option<String>,
     pub(super) fields: Option<String>,
-    /// A server that does not have the kind is fine.
+    /// A server that does not have the kind, or does not show it, is fine: nothing is kept waiting for it.
     pub(super) optional: bool,
 }
 
@@ -53,6 +53,8 @@ pub(super) struct Follower<K> {
     backoff: ExponentialBackoff,
     /// The last watch worked for a while.
     settled: bool,
+    /// It was told that the server refuses this kind.
+    denied: bool,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -60,8 +62,8 @@ pub(super) struct Follower<K> {
 enum End {
     /// Nobody listens any more.
     ReceiverGone,
-    /// The server does not have the kind.
-    Absent,
+    /// The server does not have the kind, or refuses to show it, and that is fine.
+    Absent(Option<String>),
     /// A watch that has come to its end.
     Over,
     /// Changes may have been missed without anything being wrong.
@@ -87,6 +89,7 @@ impl<K: Object> Follower<K> {
             reach: reach.clone(),
             backoff: backoff(),
             settled: false,
+            denied: false,
             kind: PhantomData,
         }
     }
@@ -108,8 +111,8 @@ impl<K: Object> Follower<K> {
             match end {
                 End::ReceiverGone => return,
                 End::Over => {}
-                End::Absent => {
-                    debug!(kind = %K::OF, "the API server does not have this kind");
+                End::Absent(refusal) => {
+                    self.tell_absent(refusal);
                     sleep(ABSENT_AGAIN).await;
                     continue;
                 }
@@ -129,17 +132,32 @@ impl<K: Object> Follower<K> {
         }
     }
 
+    fn tell_absent(&mut self, refusal: Option<String>) {
+        let Some(error) = refusal else {
+            debug!(kind = %K::OF, "the API server does not have this kind");
+            return;
+        };
+        if !std::mem::replace(&mut self.denied, true) {
+            warn!(
+                kind = %K::OF,
+                error,
+                "the API server does not let kproxy list and watch this kind, so kproxy goes on without it; allow both \
+                 in the ClusterRole of its service account"
+            );
+        }
+    }
+
     /// Sends everything there is; gives the version it shows.
     async fn list(&mut self) -> Result<String, End> {
         let mut next = None;
         let mut begun = false;
         loop {
             let page = match self.page(next.take()).await {
-                Err(End::Absent) => {
+                Err(End::Absent(refusal)) => {
                     self.announce(&mut begun).await?;
                     self.send(Instant::now(), News::Listed(K::OF)).await?;
                     self.reach.works(K::OF);
-                    return Err(End::Absent);
+                    return Err(End::Absent(refusal));
                 }
                 page => page?,
             };
@@ -203,14 +221,18 @@ impl<K: Object> Follower<K> {
         };
         let mut stream = std::pin::pin!(stream);
         let mut bytes = Vec::new();
+        let begun = Instant::now();
+        let mut answered = false;
         loop {
-            let patience = if self.settled { SILENCE } else { SETTLED };
+            let patience = if self.settled {
+                SILENCE
+            } else {
+                SETTLED.saturating_sub(begun.elapsed())
+            };
             match timeout(patience, stream.read_until(b'\n', &mut bytes)).await {
                 // What has been read of a line stays in `bytes`.
                 Err(_) if !self.settled => {
-                    self.settled = true;
-                    self.reach.works(K::OF);
-                    self.backoff = backoff();
+                    self.settle();
                     continue;
                 }
                 Err(_) => return End::Over,
@@ -226,7 +248,20 @@ impl<K: Object> Follower<K> {
                 return end;
             }
             bytes.clear();
+            // A busy watch is never silent.
+            if !std::mem::replace(&mut answered, true) {
+                self.reach.works(K::OF);
+            }
+            if !self.settled && begun.elapsed() >= SETTLED {
+                self.settle();
+            }
         }
+    }
+
+    fn settle(&mut self) {
+        self.settled = true;
+        self.reach.works(K::OF);
+        self.backoff = backoff();
     }
 
     async fn take(&self, bytes: &[u8], version: &mut String) -> Result<(), End> {
@@ -254,7 +289,8 @@ impl<K: Object> Follower<K> {
         };
         match status.code {
             410 => End::TooOld,
-            404 if self.selection.optional => End::Absent,
+            404 if self.selection.optional => End::Absent(None),
+            403 if self.selection.optional => End::Absent(Some(describe(error))),
             429 => End::Unreachable(describe(error)),
             _ => End::Refused(describe(error)),
         }

@@ -20,8 +20,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
+use kube::Client;
+use thiserror::Error;
 use tokio::sync::mpsc::Sender;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Event;
 use follow::{Follower, Selection};
@@ -29,13 +31,30 @@ use reach::Reach;
 
 pub use connect::{ConnectError, KubernetesOptions};
 
-/// Sends what the API server has, and what changes, until the receiver is gone.
+/// A mistake in kproxy: changes of a kind would be missed from now on.
+#[derive(Debug, Error)]
+#[error("following the API server ended by itself; what is in the kernel stays in force, start kproxy again")]
+pub struct FollowingEnded(#[source] Option<JoinError>);
+
+/// Makes the client. The future sends what the API server has, and what changes, until the receiver is gone.
 ///
 /// # Errors
 /// The options lead to no usable client. An API server that does not answer is no error: it is waited for.
-pub async fn kubernetes(options: KubernetesOptions, sender: Sender<Event>) -> Result<(), ConnectError> {
+pub async fn kubernetes(
+    options: KubernetesOptions,
+    sender: Sender<Event>,
+) -> Result<impl Future<Output = Result<(), FollowingEnded>> + Send, ConnectError> {
     let (client, server) = connect::connect(&options).await?;
     let reach = Arc::new(Reach::new(server));
+    Ok(follow_all(client, options.node_name, sender, reach))
+}
+
+async fn follow_all(
+    client: Client,
+    node_name: String,
+    sender: Sender<Event>,
+    reach: Arc<Reach>,
+) -> Result<(), FollowingEnded> {
     let mut followers = JoinSet::new();
     // Semantics 1.01 to 1.04.
     let services = Selection {
@@ -48,7 +67,7 @@ pub async fn kubernetes(options: KubernetesOptions, sender: Sender<Event>) -> Re
         ..Selection::default()
     };
     let node = Selection {
-        fields: Some(format!("metadata.name={}", options.node_name)),
+        fields: Some(format!("metadata.name={node_name}")),
         ..Selection::default()
     };
     // Servers before 1.33 may not have it.
@@ -60,7 +79,14 @@ pub async fn kubernetes(options: KubernetesOptions, sender: Sender<Event>) -> Re
     followers.spawn(Follower::<EndpointSlice>::new(&client, slices, &sender, &reach).run());
     followers.spawn(Follower::<Node>::new(&client, node, &sender, &reach).run());
     followers.spawn(Follower::<ServiceCIDR>::new(&client, service_cidrs, &sender, &reach).run());
-    // Followers only end when the receiver is gone; dropping the set ends those that wait for news.
-    sender.closed().await;
-    Ok(())
+    supervise(followers, &sender).await
+}
+
+/// Waits until the receiver is gone. Only then followers may end; dropping the set ends those that wait for news.
+async fn supervise(mut followers: JoinSet<()>, sender: &Sender<Event>) -> Result<(), FollowingEnded> {
+    tokio::select! {
+        biased;
+        () = sender.closed() => Ok(()),
+        ended = followers.join_next() => Err(FollowingEnded(ended.and_then(Result::err))),
+    }
 }

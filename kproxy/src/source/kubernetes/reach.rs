@@ -1,11 +1,11 @@
 //! Whether the API server answers: one message for each change of state, however often it is tried.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
 
+use crate::causes::one_line;
 use crate::model::Kind;
 
 /// What all followers know of the API server.
@@ -78,16 +78,7 @@ pub(super) fn describe(error: &kube::Error) -> String {
             .collect();
         return format!("it answered {} {}: {message}", status.code, status.reason);
     }
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
+    one_line(error)
 }
 
 #[cfg(test)]

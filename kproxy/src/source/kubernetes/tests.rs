@@ -86,8 +86,8 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, asked: Arc<Mutex<Vec<
     }
 }
 
-/// Starts server and source; gives the events and what was asked for.
-async fn start(script: Script) -> (Receiver<Event>, Arc<Mutex<Vec<String>>>) {
+/// Starts the server; gives how to reach it and what is asked for.
+async fn listen(script: Script) -> (KubernetesOptions, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let master = Some(format!("http://{}", listener.local_addr().unwrap()));
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -97,13 +97,19 @@ async fn start(script: Script) -> (Receiver<Event>, Arc<Mutex<Vec<String>>>) {
             tokio::spawn(serve(stream, script.clone(), log.clone()));
         }
     });
-    let (sender, receiver) = mpsc::channel(64);
     let options = KubernetesOptions {
         kubeconfig: None,
         master,
         node_name: "here".into(),
     };
-    tokio::spawn(kubernetes(options, sender));
+    (options, asked)
+}
+
+/// Starts server and source; gives the events and what was asked for.
+async fn start(script: Script) -> (Receiver<Event>, Arc<Mutex<Vec<String>>>) {
+    let (options, asked) = listen(script).await;
+    let (sender, receiver) = mpsc::channel(64);
+    tokio::spawn(kubernetes(options, sender).await.unwrap());
     (receiver, asked)
 }
 
@@ -135,7 +141,12 @@ async fn next_service(events: &mut Receiver<Event>) -> String {
             News::Service(Change::Rejected(problem)) => return format!("!{problem}"),
             News::Listing(Kind::Service) => return "listing".into(),
             News::Listed(Kind::Service) => return "listed".into(),
-            News::Slice(_) | News::Node(_) | News::ServiceCidr(_) | News::Listing(_) | News::Listed(_) => {}
+            News::Slice(_)
+            | News::Node(_)
+            | News::ServiceCidr(_)
+            | News::Unread(_)
+            | News::Listing(_)
+            | News::Listed(_) => {}
         }
     }
 }
@@ -241,6 +252,22 @@ async fn a_watch_that_ends_is_resumed_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_busy_watch_is_an_answer() {
+    let changes = event("ADDED", &service("a", json!(80))) + &event("ADDED", &service("b", json!(80)));
+    let (options, _) = listen(Script::default().hold("services watch", changes)).await;
+    let (client, server) = connect::connect(&options).await.unwrap();
+    let (sender, mut events) = mpsc::channel(1);
+    let reach = Arc::new(Reach::new(server));
+    assert!(reach.failed(Kind::Service, "refused"));
+    tokio::spawn(Follower::<Service>::new(&client, Selection::default(), &sender, &reach).run());
+    expect_services(&mut events, &["listing", "listed", "+a", "+b"]).await;
+    assert!(
+        reach.failed(Kind::Service, "refused"),
+        "a new outage, since the first one is over"
+    );
+}
+
+#[tokio::test]
 async fn after_gaps_and_nonsense_everything_is_listed_again() {
     let gone = event(
         "ERROR",
@@ -267,7 +294,21 @@ async fn after_gaps_and_nonsense_everything_is_listed_again() {
 
 #[tokio::test]
 async fn an_old_server_without_service_cidrs_is_fine() {
-    let (mut events, _) = start(Script::default().add("servicecidrs list", 404, "404 page not found")).await;
+    everything_is_listed(Script::default().add("servicecidrs list", 404, "404 page not found")).await;
+}
+
+#[tokio::test]
+async fn a_refused_list_of_service_cidrs_keeps_nothing_waiting() {
+    let forbidden = json!({
+        "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+        "message": "servicecidrs.networking.k8s.io is forbidden",
+    });
+    let script = Script::default().add("servicecidrs list", 403, forbidden.to_string());
+    everything_is_listed(script.add("servicecidrs list", 403, forbidden.to_string())).await;
+}
+
+async fn everything_is_listed(script: Script) {
+    let (mut events, asked) = start(script).await;
     let mut missing: Vec<Kind> = Kind::ALL.into();
     while !missing.is_empty() {
         let event = timeout(Duration::from_secs(10), events.recv())
@@ -278,6 +319,29 @@ async fn an_old_server_without_service_cidrs_is_fine() {
             missing.retain(|other| *other != kind);
         }
     }
+    let asked = asked.lock().unwrap();
+    let cidrs = asked.iter().filter(|target| target.contains("servicecidrs"));
+    assert_eq!(cidrs.count(), 1, "and it is not asked for again at once");
+}
+
+#[tokio::test]
+async fn a_follower_that_ends_early_is_an_error() {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut ended = JoinSet::new();
+    ended.spawn(async {});
+    let error = supervise(ended, &sender).await.unwrap_err();
+    assert!(error.to_string().contains("start kproxy again"), "{error}");
+
+    let mut broken = JoinSet::new();
+    broken.spawn(async { panic!("a mistake") });
+    broken.spawn(std::future::pending());
+    let error = supervise(broken, &sender).await.unwrap_err();
+    assert!(error.0.is_some(), "{error}");
+
+    let mut done = JoinSet::new();
+    done.spawn(async {});
+    drop(receiver);
+    supervise(done, &sender).await.unwrap();
 }
 
 #[tokio::test]
@@ -301,7 +365,8 @@ async fn options_that_lead_nowhere_are_named() {
         (KubernetesOptions::default(), "not running in a Pod"),
     ];
     for (options, expected) in rows {
-        let error = kubernetes(options, sender.clone()).await.unwrap_err().to_string();
+        let opened = kubernetes(options, sender.clone()).await;
+        let error = opened.map(drop).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }

@@ -3,6 +3,10 @@
 //! [`watch`] notices changes, [`disk`] looks at the files, [`read`] decodes them, [`complete`] fills in what an API
 //! server would have, and [`shelf`] decides which file speaks for which object. A file that can not be read keeps its
 //! last good content; a directory that disappears keeps all of it until it is back.
+//!
+//! A file that can not be read from the start on has no such content. What it holds may be in the kernel from an earlier
+//! run, so [`News::Unread`] says that something is missing: all other files are served, but nothing of the earlier run
+//! is removed before this one can be read or is gone.
 
 mod complete;
 mod disk;
@@ -62,18 +66,22 @@ pub enum ManifestsError {
     },
 }
 
-/// Sends what the files of a directory say, and what changes, until the receiver is gone.
+/// Opens a directory. The future sends what its files say, and what changes, until the receiver is gone.
 ///
 /// # Errors
-/// The directory can not be read or watched at the start. Later it is waited for.
-pub async fn manifests(directory: PathBuf, sender: Sender<Event>) -> Result<(), ManifestsError> {
+/// The directory can not be read or watched. Later it is waited for.
+pub fn manifests(
+    directory: PathBuf,
+    sender: Sender<Event>,
+) -> Result<impl Future<Output = ()> + Send, ManifestsError> {
     let mut folder = Folder::open(directory)?;
-    let followed = tokio::select! {
-        followed = folder.follow(&sender) => followed,
-        () = sender.closed() => return Ok(()),
-    };
-    // Following ends only when nobody listens any more.
-    followed.or(Ok(()))
+    Ok(async move {
+        tokio::select! {
+            // Following ends only when nobody listens any more.
+            _ = folder.follow(&sender) => {}
+            () = sender.closed() => {}
+        }
+    })
 }
 
 struct Folder {
@@ -82,6 +90,8 @@ struct Folder {
     identity: disk::Identity,
     files: BTreeMap<String, Stamp>,
     shelf: Shelf,
+    /// Files that could not be read when kproxy started, nor since then.
+    unread: BTreeSet<String>,
     told: Told,
 }
 
@@ -111,6 +121,7 @@ impl Folder {
             identity,
             files,
             shelf,
+            unread: BTreeSet::new(),
             told,
         })
     }
@@ -135,6 +146,8 @@ impl Folder {
                 }
             }
             if !std::mem::replace(&mut listed, true) {
+                self.unread = self.told.failing.keys().cloned().collect();
+                self.tell_unread(sender).await?;
                 for kind in Kind::ALL {
                     sender.send(Event::now(News::Listed(kind))).await?;
                 }
@@ -163,14 +176,23 @@ impl Folder {
                     news.append(&mut new);
                     self.told.good(&file, repeated, ignored);
                 }
-                Err(error) => self.told.bad(&file, error),
+                Err(error) => self.told.bad(&file, error, self.shelf.knows(&file)),
             }
         }
         self.files = look.files;
         for news in news {
             sender.send(Event { arrived, news }).await?;
         }
+        let before = self.unread.len();
+        self.unread.retain(|file| self.told.failing.contains_key(file));
+        if self.unread.len() < before {
+            self.tell_unread(sender).await?;
+        }
         Ok(())
+    }
+
+    async fn tell_unread(&self, sender: &Sender<Event>) -> Result<(), SendError<Event>> {
+        sender.send(Event::now(News::Unread(self.unread.len()))).await
     }
 
     /// Waits until there is a directory of this name, and watches that one.
@@ -233,7 +255,7 @@ impl Told {
         }
     }
 
-    fn bad(&mut self, file: &str, problem: ReadError) {
+    fn bad(&mut self, file: &str, problem: ReadError, known: bool) {
         if self.failing.get(file) != Some(&problem) {
             let ReadError {
                 line,
@@ -241,12 +263,19 @@ impl Told {
                 field,
                 message,
             } = &problem;
+            let consequence = if known {
+                "its last good content stays in use"
+            } else {
+                "nothing is taken from it, and what is in the kernel already stays"
+            };
+            // Fields that are `None` are left out.
+            let some = |number: &usize| (*number > 0).then_some(*number);
             error!(
                 file,
-                line,
-                column,
-                field,
-                "the manifest can not be read, its last good content stays in use: {message}"
+                line = some(line),
+                column = some(column),
+                field = (*line > 0).then_some(field),
+                "the manifest can not be read, {consequence}; correct or remove it: {message}"
             );
         }
         self.failing.insert(file.to_owned(), problem);

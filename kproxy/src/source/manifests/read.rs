@@ -86,7 +86,7 @@ fn tracked<'de, S: DeserializeSeed<'de>>(
 
 /// What says how to read the rest.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with apiVersion and kind")]
 struct Header {
     api_version: String,
     kind: String,

@@ -66,6 +66,11 @@ impl Shelf {
         (self.news(touched), repeated)
     }
 
+    /// Whether a file has ever been readable.
+    pub(super) fn knows(&self, file: &str) -> bool {
+        self.files.contains_key(file)
+    }
+
     /// A file is gone. Gives what changes by it.
     pub(super) fn remove(&mut self, file: &str) -> Vec<News> {
         let touched = self.replace(file, BTreeMap::new());

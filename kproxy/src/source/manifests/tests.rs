@@ -35,10 +35,11 @@ impl Followed {
             events,
             index: Index::new("here"),
         };
+        fs::create_dir(followed.path("")).unwrap();
         for (file, text) in files {
             followed.write(file, text);
         }
-        tokio::spawn(manifests(followed.path(""), sender));
+        tokio::spawn(manifests(followed.path(""), sender).unwrap());
         followed
     }
 
@@ -153,6 +154,23 @@ async fn a_bad_file_keeps_its_last_good_content() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_never_readable_is_told_until_it_is() {
+    let web = service("web", "10.96.0.1");
+    let mut followed = Followed::new(&[("a.yaml", &web), ("b.yaml", "kind: ["), ("c.yaml", "kind: [")]);
+    assert_eq!(followed.next().await, ["web@10.96.0.1 -> "]);
+    assert_eq!(followed.index.unread(), 2);
+    followed.write("a.yaml", "kind: [");
+    followed.write("d.yaml", "kind: [");
+    followed.silence().await;
+    assert_eq!(followed.index.unread(), 2, "these have nothing from before");
+    followed.write("b.yaml", &service("other", "10.96.0.2"));
+    assert_eq!(followed.next().await, ["other@10.96.0.2 -> "]);
+    fs::remove_file(followed.path("c.yaml")).unwrap();
+    followed.silence().await;
+    assert_eq!(followed.index.unread(), 0);
+}
+
+#[tokio::test]
 async fn a_file_is_not_read_while_it_is_written() {
     let text = service("web", "10.96.0.1") + SLICE;
     let mut followed = Followed::new(&[("a.yaml", &text)]);
@@ -208,12 +226,9 @@ async fn a_directory_that_is_none_is_an_error_at_the_start() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for path in [Path::new("/nowhere/manifests"), file.path()] {
         let (sender, _events) = mpsc::channel(1);
-        let error = manifests(path.to_path_buf(), sender)
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = manifests(path.to_path_buf(), sender).map(drop).unwrap_err();
         assert_eq!(
-            error,
+            error.to_string(),
             format!(
                 "the manifest directory {} can not be read; check --manifests",
                 path.display()
@@ -226,11 +241,7 @@ async fn a_directory_that_is_none_is_an_error_at_the_start() {
 async fn the_source_ends_with_its_receiver() {
     let directory = TempDir::new().unwrap();
     let (sender, events) = mpsc::channel(1);
-    let source = tokio::spawn(manifests(directory.path().to_path_buf(), sender));
+    let source = tokio::spawn(manifests(directory.path().to_path_buf(), sender).unwrap());
     drop(events);
-    timeout(Duration::from_secs(10), source)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(Duration::from_secs(10), source).await.unwrap().unwrap();
 }

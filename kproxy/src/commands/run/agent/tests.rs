@@ -1,5 +1,7 @@
 //! The agent with maps that are ordinary collections.
 
+mod left_over;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -7,8 +9,11 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 use kproxy_common::{Address, FrontendKey, Port, Protocol};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::task::JoinSet;
 
 use super::*;
+use crate::commands::run::{Inputs, QUEUE, Signals, serve};
 use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
 use crate::model::{Kind, ObjectName, samples};
 use crate::plan::{Action, Capacity, MapContents};
@@ -29,8 +34,12 @@ struct State {
     /// The frontends of this service can not be written.
     refused: Option<&'static str>,
     doors: Vec<String>,
-    /// No door can be opened on this device.
-    stubborn: Option<u32>,
+    /// No door can be opened on these devices.
+    stubborn: BTreeSet<u32>,
+    /// What happens while the first door is opened.
+    meanwhile: Option<(Sender<Event>, Event)>,
+    /// How many doors were open when the last frontend was written.
+    doors_at_write: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,6 +57,9 @@ impl Kernel for Fake {
             {
                 bail!("{step}: refused");
             }
+            if matches!(step.action, Action::PutFrontend { .. }) {
+                state.doors_at_write = Some(state.doors.len());
+            }
             write(&mut state.contents, &step.action);
             state.writes += 1;
         }
@@ -60,10 +72,13 @@ impl Kernel for Fake {
 
     fn attach(&mut self, device: &Device) -> Result<bool> {
         let mut state = self.0.borrow_mut();
-        if state.stubborn == Some(device.index) {
+        if state.stubborn.contains(&device.index) {
             bail!("no");
         }
         state.doors.push(format!("+{}", device.name));
+        if let Some((sender, event)) = state.meanwhile.take() {
+            sender.try_send(event)?;
+        }
         Ok(true)
     }
 
@@ -193,6 +208,13 @@ fn a_batch_is_one_plan_and_nothing_new_is_none() {
 }
 
 #[test]
+fn a_conflict_is_told_with_the_batch_that_brings_it() {
+    let (mut agent, _) = synced_agent();
+    agent.take_in(vec![service("web", "10.96.0.1"), service("other", "10.96.0.1")]);
+    assert_eq!(agent.index.take_problems(), [], "nothing is left to be told");
+}
+
+#[test]
 fn a_service_that_can_not_be_written_leaves_the_others_alone_and_is_tried_again() {
     let (mut agent, kernel) = synced_agent();
     kernel.0.borrow_mut().refused = Some("bad");
@@ -220,6 +242,24 @@ fn a_service_that_can_not_be_written_leaves_the_others_alone_and_is_tried_again(
         [row("10.96.0.1", 0), row("10.96.0.2", 0), row("10.96.0.3", 1)].into()
     );
     assert_eq!(agent.retry.at(), None);
+}
+
+#[test]
+fn what_is_woken_for_is_done() {
+    let (mut agent, kernel) = synced_agent();
+    agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.0.0.1"])]);
+    agent.take_in(vec![slice(&["10.0.0.2"])]);
+    kernel.0.borrow_mut().refused = Some("bad");
+    agent.take_in(vec![service("bad", "10.96.0.2")]);
+    assert!(agent.release_at.is_some() && agent.retry.at().is_some());
+    for _ in 0..8 {
+        let at = agent.wake_at().expect("a next try");
+        agent.wake(at);
+        assert!(
+            agent.wake_at() > Some(at),
+            "or it would be called at once for ever"
+        );
+    }
 }
 
 #[test]
@@ -266,7 +306,7 @@ fn doors_follow_devices_before_anything_is_synced() {
             door,
         })
     };
-    kernel.0.borrow_mut().stubborn = Some(6);
+    kernel.0.borrow_mut().stubborn = [6].into();
     agent.take_in_device(attached(5, Door::Pod));
     agent.take_in_device(attached(6, Door::Pod));
     agent.take_in_device(attached(7, Door::Uplink));
@@ -277,9 +317,70 @@ fn doors_follow_devices_before_anything_is_synced() {
     }));
     assert_eq!(kernel.0.borrow().doors, ["+pod5", "only {5, 6}", "-5"]);
 
-    kernel.0.borrow_mut().stubborn = None;
+    kernel.0.borrow_mut().stubborn.clear();
     let again = agent.wake_at().expect("a next try");
     agent.wake(again);
     assert_eq!(kernel.0.borrow().doors.last().map(String::as_str), Some("+pod6"));
     assert_eq!(agent.wake_at(), None);
+}
+
+#[test]
+fn doors_are_tried_again_one_at_a_time() {
+    let (mut agent, kernel) = synced_agent();
+    kernel.0.borrow_mut().stubborn = (5..8).collect();
+    for index in 5..8 {
+        let device = Device {
+            index,
+            name: format!("pod{index}"),
+        };
+        agent.take_in_device(DeviceEvent::Changed(DeviceChange::Attached {
+            device,
+            door: Door::Pod,
+        }));
+    }
+    kernel.0.borrow_mut().stubborn = [6].into();
+    let at = agent.wake_at().expect("a next try");
+    let doors = |kernel: &Fake| kernel.0.borrow().doors.join(" ");
+    agent.wake(at);
+    assert_eq!(doors(&kernel), "+pod5");
+    assert_eq!(agent.wake_at(), Some(at), "and at once the next one");
+    agent.wake(at);
+    assert_eq!(doors(&kernel), "+pod5", "not this one");
+    agent.wake(at);
+    assert_eq!(doors(&kernel), "+pod5 +pod7");
+    let later = agent.wake_at().expect("another try");
+    assert!(later > at);
+    kernel.0.borrow_mut().stubborn.clear();
+    agent.wake(later);
+    assert_eq!(doors(&kernel), "+pod5 +pod7 +pod6");
+    assert_eq!(agent.wake_at(), None);
+}
+
+#[tokio::test]
+async fn a_change_of_a_service_waits_for_one_door_at_most() {
+    let (agent, kernel) = synced_agent();
+    let (sender, events) = channel(QUEUE);
+    let (device_sender, device_events) = channel(QUEUE);
+    for index in 0..8 {
+        let device = Device {
+            index,
+            name: format!("pod{index}"),
+        };
+        let door = Door::Pod;
+        let attached = DeviceEvent::Changed(DeviceChange::Attached { device, door });
+        device_sender.try_send(attached).expect("room");
+    }
+    kernel.0.borrow_mut().meanwhile = Some((sender, service("web", "10.96.0.1")));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async { anyhow::bail!("enough") });
+    let inputs = Inputs {
+        events,
+        device_events,
+        tasks,
+        signals: Signals::catch().expect("signals"),
+    };
+    serve(agent, inputs).await.expect_err("the task's end");
+    let state = kernel.0.borrow();
+    assert_eq!(state.doors.len(), 8);
+    assert_eq!(state.doors_at_write, Some(1));
 }
