@@ -1,6 +1,6 @@
 //! Cleaning up when the kernel does not say what is there, and among things that are not kproxy's.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use aya::maps::{HashMap, MapData};
@@ -19,14 +19,10 @@ fn what_can_not_be_opened_is_not_said_to_be_gone() {
         std::os::unix::fs::chown(&pin, Some(65_534), None).unwrap();
         let output = Command::new("setpriv")
             .args(["--bounding-set", "-dac_override,-dac_read_search"])
-            .arg(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "cleanup::cleanup_of_a_given_directory",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env("KPROXY_TEST_PIN_DIR", &place.options.pin_dir)
+            .arg(kproxy())
+            .arg("cleanup")
+            .arg("--pin-dir")
+            .arg(&place.options.pin_dir)
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
@@ -40,14 +36,10 @@ fn what_can_not_be_opened_is_not_said_to_be_gone() {
     }
 }
 
-/// Not a test of its own: what [`what_can_not_be_opened_is_not_said_to_be_gone`] runs with fewer capabilities.
-#[test]
-#[ignore = "run by another test"]
-fn cleanup_of_a_given_directory() {
-    let pin_dir = std::env::var_os("KPROXY_TEST_PIN_DIR").unwrap();
-    if let Err(error) = Dataplane::remove_all(Path::new(&pin_dir)) {
-        panic!("{error}");
-    }
+/// The agent, beside the folder of this test.
+fn kproxy() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("kproxy")
 }
 
 #[test]
