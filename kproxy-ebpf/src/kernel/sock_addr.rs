@@ -1,7 +1,7 @@
 //! A socket at a `cgroup_sock_addr` hook.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::bpf_sock_addr;
+use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_set_retval};
 use aya_ebpf::programs::SockAddrContext;
 use kproxy_common::{Address, Family, Port, Protocol, SocketPeer};
@@ -124,8 +124,10 @@ impl Socket for SocketAddress<'_> {
 
     #[inline(always)]
     fn is_connected(&self) -> bool {
-        // SAFETY: the union's only member that is a socket; the kernel gives every such hook one.
-        let socket = unsafe { (*self.raw()).__bindgen_anon_1.sk };
+        // SAFETY: the address of the context's socket field; the union has this member only.
+        let field = unsafe { &raw const (*self.raw()).__bindgen_anon_1 }.cast::<*mut bpf_sock>();
+        // SAFETY: a plain field of the hook's own context.
+        let socket = unsafe { *field };
         // SAFETY: not null at these hooks, alive while the hook runs, and a plain field (`enum` in net/tcp_states.h,
         // which UDP uses as well).
         let state = unsafe { (*socket).state };
