@@ -73,6 +73,20 @@ fn steps(filter: Option<&str>) -> Vec<Step> {
 
 /// What needs no test to be wrong.
 fn checks() -> Vec<Step> {
+    let kernel_lints = |name, purpose, features| {
+        let command = [
+            "clippy",
+            "--package",
+            "kproxy-ebpf",
+            "--bin",
+            "dataplane",
+            "--features",
+            features,
+        ];
+        // Without the standard library there is nothing to unwind with.
+        Step::new(name, purpose, command.into_iter().chain(["--", "-D", "warnings"]))
+            .with("CARGO_PROFILE_DEV_PANIC", "abort")
+    };
     vec![
         Step::new(
             "format",
@@ -84,13 +98,12 @@ fn checks() -> Vec<Step> {
             "clippy has nothing to say",
             ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
         ),
-        Step::new(
+        kernel_lints(
             "lints of the kernel programs",
             "the same, compiled for this machine instead of the kernel's",
-            "clippy --package kproxy-ebpf --bin dataplane --features kernel -- -D warnings".split(' '),
-        )
-        // Without the standard library there is nothing to unwind with.
-        .with("CARGO_PROFILE_DEV_PANIC", "abort"),
+            "kernel",
+        ),
+        kernel_lints("lints of their log", "the same, with the debug log", "debug-log"),
         Step::new(
             "documentation",
             "it is complete and its links lead somewhere",
