@@ -71,7 +71,7 @@ fn extract(package: &str, file: &str, to: &Path, scratch: &Path) -> Result<()> {
     let sources = scratch.join("sources.list");
     fs::write(
         &sources,
-        format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {NEWER_RELEASE} main\n"),
+        format!("deb [signed-by={KEYRING}] {} {NEWER_RELEASE} main\n", archive()?),
     )
     .with_context(|| format!("writing {}", sources.display()))?;
 
@@ -98,6 +98,19 @@ fn extract(package: &str, file: &str, to: &Path, scratch: &Path) -> Result<()> {
         "the package {package} of {NEWER_RELEASE} has no {file}"
     );
     fs::rename(&found, to).with_context(|| format!("moving {} to {}", found.display(), to.display()))
+}
+
+/// Where this machine gets Debian's packages from; the same place has those of other releases.
+fn archive() -> Result<String> {
+    update()?;
+    let output = apt_get()
+        .args(["indextargets", "--format", "$(REPO_URI)"])
+        .args(["Created-By: Packages", "Origin: Debian", "Label: Debian"])
+        .output()
+        .context("asking apt-get for the package sources of this machine")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let first = text.lines().next().map(str::to_owned);
+    first.context("the package sources of this machine have no archive of Debian's")
 }
 
 /// An apt-get that knows only the sources in `scratch`, and writes only there.
