@@ -7,6 +7,7 @@ pub mod compile;
 pub mod dataplane;
 pub mod devices;
 pub mod index;
+pub mod memory;
 pub mod model;
 pub mod node;
 pub mod paths;

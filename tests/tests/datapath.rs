@@ -98,6 +98,7 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
             affinity_seconds: 0,
             inside: BackendSet::Cluster,
             outside: BackendSet::Cluster,
+            restricted: false,
         };
         let key = FrontendKey::new(service.ip().into(), Port::new(service.port()), protocol);
         let service = WantedService {
@@ -105,6 +106,7 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
             endpoints: BTreeMap::from([(endpoint, BackendFlags::empty())]),
             cluster: vec![endpoint],
             local: Vec::new(),
+            source_ranges: std::collections::BTreeSet::new(),
         };
         (name, service)
     });

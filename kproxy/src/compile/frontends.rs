@@ -82,6 +82,7 @@ fn frontend(
         affinity_seconds,
         inside,
         outside,
+        restricted: false,
     }
 }
 

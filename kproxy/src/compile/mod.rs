@@ -13,6 +13,8 @@ mod topology;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use kproxy_common::{BackendFlags, Family};
 
 use crate::model::{Conditions, Name, Service, ServicePort, Slice};
@@ -42,7 +44,7 @@ pub fn compile<'a>(
     let selected = select::select(&merged, needs, place);
     let frontends = frontends::frontends(service, port, family, &selected);
 
-    let mut endpoints = std::collections::BTreeMap::new();
+    let mut endpoints = BTreeMap::new();
     for (endpoint, candidate) in &merged {
         // Flows stay with whoever can still answer (semantics 7.05); new ones go where the sets say, and those may
         // hold endpoints that are ready without serving.
@@ -58,5 +60,6 @@ pub fn compile<'a>(
         endpoints,
         cluster: selected.cluster,
         local: selected.local,
+        source_ranges: BTreeSet::new(),
     }
 }

@@ -49,6 +49,10 @@ fn write(tables: &Tables, steps: &[Step], writes: &mut usize) -> Result<(), Stop
                     .zip(slots)
                     .all(|(index, backend)| tables.slots.store(index, *backend))
             }
+            Action::PutSourceRange { .. }
+            | Action::RemoveSourceRange { .. }
+            | Action::WriteServiceCidr { .. }
+            | Action::WriteNodeAddress { .. } => true,
             Action::PutAddress { address, role } => {
                 addresses.push(*address);
                 roles.push(*role);

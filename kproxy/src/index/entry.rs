@@ -174,6 +174,7 @@ fn feed(wanted: &WantedService, hasher: &mut impl Hasher) {
         endpoints,
         cluster,
         local,
+        source_ranges,
     } = wanted;
     frontends.len().hash(hasher);
     for (key, frontend) in frontends {
@@ -182,8 +183,9 @@ fn feed(wanted: &WantedService, hasher: &mut impl Hasher) {
             affinity_seconds,
             inside,
             outside,
+            restricted,
         } = frontend;
-        (key, flags, affinity_seconds, inside, outside).hash(hasher);
+        (key, flags, affinity_seconds, inside, outside, restricted).hash(hasher);
     }
-    (endpoints, cluster, local).hash(hasher);
+    (endpoints, cluster, local, source_ranges).hash(hasher);
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use kproxy_common::{Address, Family};
+use kproxy_common::{Address, AddressRange, Family};
 
 /// Reads an address of either family, or nothing if it is none.
 #[must_use]
@@ -40,6 +40,26 @@ pub struct Cidr {
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+impl Cidr {
+    /// Whether an address is in it.
+    #[must_use]
+    pub fn contains(&self, address: &Address) -> bool {
+        self.range().contains(address)
+    }
+
+    /// As the data plane keeps it.
+    #[must_use]
+    pub fn range(&self) -> AddressRange {
+        AddressRange::new(self.address, self.length)
+    }
+
+    /// The family.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.address.family()
     }
 }
 

@@ -40,7 +40,7 @@ impl Applied {
                 flags,
                 generation,
                 service,
-                padding: _,
+                epoch: _,
             } = backend;
             let index = BackendIndex(number);
             self.records.adopt(index, generation);
@@ -70,6 +70,8 @@ impl Applied {
         let Frontend {
             service,
             flags: _,
+            ranges: _,
+            padding: _,
             affinity_seconds: _,
             inside,
             outside,

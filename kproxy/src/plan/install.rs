@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kproxy_common::{Frontend, FrontendKey, ServiceId, maps};
+use kproxy_common::{Frontend, FrontendKey, RangeSetId, ServiceId, maps};
 
 use super::addresses::Addresses;
 use super::applied::Applied;
@@ -47,6 +47,7 @@ impl Applied {
                 affinity_seconds,
                 inside,
                 outside,
+                restricted: _,
             } = *frontend;
             let (inside, outside) = (staged.run(inside), staged.run(outside));
             self.frontends.set(
@@ -55,9 +56,11 @@ impl Applied {
                     service: service.id,
                     flags,
                     affinity_seconds,
+                    ranges: RangeSetId::EVERYBODY,
                     inside,
                     outside,
                     check: key.check(),
+                    padding: 0,
                 },
             );
         }

@@ -33,4 +33,4 @@ pub use applied::Applied;
 pub use contents::{Capacity, MapContents};
 pub use quarantine::GRACE;
 pub use step::{Action, Listener, Plan, Problem, ProblemKind, Step};
-pub use wanted::{BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
+pub use wanted::{BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedNode, WantedService};

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::{Backend, BackendFlags, BackendIndex, FrontendKey, Generation, ServiceId, SlotRun};
+use kproxy_common::{
+    Backend, BackendFlags, BackendIndex, Epoch, FrontendKey, Generation, ServiceId, SlotRun,
+};
 
 use super::space::Space;
 use super::wanted::{BackendSet, Endpoint, WantedService};
@@ -80,7 +82,7 @@ impl Records {
             flags,
             generation: self.generation(index),
             service,
-            padding: 0,
+            epoch: Epoch(0),
         }
     }
 

@@ -3,7 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kproxy_common::{Address, AddressRole, Backend, BackendIndex, Frontend, FrontendKey};
+use kproxy_common::{
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Family, Frontend, FrontendKey, RangeSetId,
+};
+
+use crate::model::Cidr;
 
 use super::wanted::{Endpoint, ServicePortName};
 
@@ -23,6 +27,34 @@ pub enum Action {
         base: u32,
         /// The slots from there on.
         slots: Vec<BackendIndex>,
+    },
+    /// Add a range to a set of source ranges that no frontend points at yet.
+    PutSourceRange {
+        /// Which set.
+        set: RangeSetId,
+        /// The range.
+        range: Cidr,
+    },
+    /// Remove a range of a set that no frontend points at any more.
+    RemoveSourceRange {
+        /// Which set.
+        set: RangeSetId,
+        /// The range.
+        range: Cidr,
+    },
+    /// Write an element of `SERVICE_CIDRS`.
+    WriteServiceCidr {
+        /// Which element.
+        index: u32,
+        /// The range, unset at the end of the list.
+        range: AddressRange,
+    },
+    /// Write an element of `NODE_ADDRESSES`.
+    WriteNodeAddress {
+        /// The family.
+        family: Family,
+        /// The node's address, unspecified if it is not known.
+        address: Address,
     },
     /// Open the address gate.
     PutAddress {
@@ -64,6 +96,12 @@ impl fmt::Display for Action {
                 write!(f, "write BACKENDS[{}] = {}", index.0, at(backend))
             }
             Self::WriteSlots { base, slots } => write!(f, "write {} slots at SLOTS[{base}]", slots.len()),
+            Self::PutSourceRange { set, range } => write!(f, "put SOURCE_RANGES[{} {range}]", set.0),
+            Self::RemoveSourceRange { set, range } => write!(f, "remove SOURCE_RANGES[{} {range}]", set.0),
+            Self::WriteServiceCidr { index, .. } => write!(f, "write SERVICE_CIDRS[{index}]"),
+            Self::WriteNodeAddress { family, address } => {
+                write!(f, "write NODE_ADDRESSES[{family}] = {address}")
+            }
             Self::PutAddress { address, .. } => write!(f, "put ADDRESSES[{address}]"),
             Self::PutFrontend { key, .. } => write!(f, "put FRONTENDS[{}]", Listener(*key)),
             Self::RemoveFrontend { key } => write!(f, "remove FRONTENDS[{}]", Listener(*key)),

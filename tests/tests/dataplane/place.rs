@@ -1,6 +1,6 @@
 //! Where a test's data plane lives, and services to put into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -112,6 +112,7 @@ pub(crate) fn services(count: u8, endpoints: u8) -> BTreeMap<ServicePortName, Wa
             affinity_seconds: 0,
             inside: BackendSet::Cluster,
             outside: BackendSet::Cluster,
+            restricted: false,
         };
         let endpoint = |host| Endpoint {
             address: Address::from(Ipv4Addr::new(10, 1, number, host)),
@@ -126,6 +127,7 @@ pub(crate) fn services(count: u8, endpoints: u8) -> BTreeMap<ServicePortName, Wa
                 .collect(),
             cluster: all,
             local: Vec::new(),
+            source_ranges: BTreeSet::new(),
         };
         (name, wanted)
     };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kproxy_common::{AddressRole, BackendFlags, BackendIndex, Frontend, ServiceId, SlotRun};
+use kproxy_common::{AddressRole, BackendFlags, BackendIndex, Frontend, RangeSetId, ServiceId, SlotRun};
 
 use super::super::{Action, Applied, Capacity, GRACE, ProblemKind};
 use super::model::Model;
@@ -242,6 +242,8 @@ fn nonsense_in_the_maps_is_not_trusted() {
         service: ServiceId(service),
         flags: FrontendFlags::CLUSTER_IP,
         affinity_seconds: 0,
+        ranges: RangeSetId::EVERYBODY,
+        padding: 0,
         inside: SlotRun { base, count },
         outside: SlotRun { base, count },
         check: key(1, 80).check(),

@@ -51,6 +51,7 @@ fn service(address: u8, endpoints: &[u8]) -> WantedService {
         affinity_seconds: 0,
         inside: BackendSet::Cluster,
         outside: BackendSet::Cluster,
+        restricted: false,
     };
     let sorted: BTreeSet<u8> = endpoints.iter().copied().collect();
     let local = |number: &u8| number % 2 == 1;
@@ -71,6 +72,7 @@ fn service(address: u8, endpoints: &[u8]) -> WantedService {
             .collect(),
         cluster: sorted.iter().copied().map(endpoint).collect(),
         local: sorted.iter().copied().filter(local).map(endpoint).collect(),
+        source_ranges: BTreeSet::new(),
     }
 }
 

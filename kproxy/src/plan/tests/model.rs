@@ -67,6 +67,10 @@ impl Model {
             backends,
         } = &mut self.contents;
         match action.clone() {
+            Action::PutSourceRange { .. }
+            | Action::RemoveSourceRange { .. }
+            | Action::WriteServiceCidr { .. }
+            | Action::WriteNodeAddress { .. } => {}
             Action::WriteBackend { index, backend } | Action::RetireBackend { index, backend } => {
                 backends[index.0 as usize] = backend;
             }
@@ -124,7 +128,12 @@ impl Model {
             }
             Action::RemoveFrontend { key } => assert!(frontends.contains_key(key)),
             Action::RemoveAddress { address } => assert!(addresses.contains_key(address)),
-            Action::PutAddress { .. } | Action::PutFrontend { .. } => {}
+            Action::PutAddress { .. }
+            | Action::PutFrontend { .. }
+            | Action::PutSourceRange { .. }
+            | Action::RemoveSourceRange { .. }
+            | Action::WriteServiceCidr { .. }
+            | Action::WriteNodeAddress { .. } => {}
         }
         self.force(action);
         let MapContents {

@@ -28,6 +28,7 @@ fn any_service(number: u8) -> impl Strategy<Value = WantedService> {
             affinity_seconds,
             inside,
             outside,
+            restricted: false,
         });
     // Services share addresses but not ports.
     let keys = (0..3_u8).prop_map(move |address| key(address, 1000 + u16::from(number)));
@@ -58,6 +59,7 @@ fn any_service(number: u8) -> impl Strategy<Value = WantedService> {
                     .collect(),
                 cluster: chosen(|(_, usable)| *usable),
                 local: chosen(|(local, usable)| *local && *usable),
+                source_ranges: BTreeSet::new(),
             }
         })
 }

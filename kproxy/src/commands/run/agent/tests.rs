@@ -95,6 +95,10 @@ impl Kernel for Fake {
 
 fn write(contents: &mut MapContents, action: &Action) {
     match action.clone() {
+        Action::PutSourceRange { .. }
+        | Action::RemoveSourceRange { .. }
+        | Action::WriteServiceCidr { .. }
+        | Action::WriteNodeAddress { .. } => {}
         Action::WriteBackend { index, backend } | Action::RetireBackend { index, backend } => {
             let index = index.0 as usize;
             while contents.backends.len() <= index {
