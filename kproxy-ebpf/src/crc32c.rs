@@ -1,6 +1,6 @@
 //! SCTP's checksum (RFC 9260 section 6.8, appendix A), corrected and never recomputed.
 //!
-//! CRC32c is linear: the checksums of two messages of one length differ by the checksum, without its initial and final
+//! `CRC32c` is linear: the checksums of two messages of one length differ by the checksum, without its initial and final
 //! inversion, of the difference of the messages. Where only the ports change, that is four bytes and as many zeros as
 //! follow; and appending n zero bytes is a multiplication by x^(8n) modulo the polynomial, which takes one step for each bit
 //! of n. Addresses are not part of the checksum: SCTP has no pseudo header.
@@ -54,6 +54,8 @@ const fn multiply(a: u32, mut b: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use crc::{CRC_32_ISCSI, Crc};
     use proptest::collection;
     use proptest::prelude::*;
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_longest_packet_is_no_exception() {
-        let mut bytes = [0x5a; u16::MAX as usize];
+        let mut bytes = std::vec![0x5a_u8; usize::from(u16::MAX)];
         let old = checksum(&bytes).to_le();
         bytes[2] ^= 0x81;
         let changed = u32::from_ne_bytes([0, 0, 0x81, 0]);
