@@ -51,7 +51,10 @@ fn every_item_is_mapped_to_tests_that_exist() {
                 }
                 wrong.extend(tests.iter().filter_map(|test| problem(item, test, &rows)));
             }
-            Entry::NotApplicable { not_applicable: reason } | Entry::Open { open: reason } => {
+            Entry::NotApplicable {
+                not_applicable: reason,
+            }
+            | Entry::Open { open: reason } => {
                 if reason.len() < 10 {
                     wrong.push(format!("{item} gives no reason"));
                 }
@@ -76,7 +79,9 @@ fn problem(item: &str, test: &str, rows: &[String]) -> Option<String> {
         let speaks = start.split([' ', ':', ',']).any(|word| word == item);
         return match (known, speaks) {
             (true, true) => None,
-            (false, _) => Some(format!("{item}: no row of the acceptance table starts with {start:?}")),
+            (false, _) => Some(format!(
+                "{item}: no row of the acceptance table starts with {start:?}"
+            )),
             (true, false) => Some(format!("{item}: the row {start:?} is named after another item")),
         };
     }
@@ -103,7 +108,10 @@ fn is_test(source: &str, function: &str) -> bool {
     };
     lines.iter().enumerate().any(|(number, line)| {
         let attributes = lines[..number].iter().rev().take_while(|line| {
-            line.starts_with('#') || line.starts_with("//") || line.starts_with(')') || line.starts_with("reason")
+            line.starts_with('#')
+                || line.starts_with("//")
+                || line.starts_with(')')
+                || line.starts_with("reason")
         });
         starts(line)
             && attributes
