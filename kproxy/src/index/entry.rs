@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use kproxy_common::{Family, FrontendKey, Protocol};
+use kproxy_common::{Family, Protocol};
 
 use super::claims::Claims;
+use super::conflict::conflict;
 use crate::compile::{Place, compile};
-use crate::model::{Kind, Name, ObjectName, Problem, Reason, Service, Slice};
+use crate::model::{Name, ObjectName, Problem, Service, Slice};
 use crate::plan::{ServicePortName, WantedFrontend, WantedService};
 
 #[derive(Debug, Default)]
@@ -69,13 +70,15 @@ impl Entry {
         let mut conflicts = Vec::new();
         let before = std::mem::take(&mut self.given);
         for (id, mut wanted) in self.compile(place) {
-            wanted.frontends.retain(|key, _| match claims.holder(*key) {
-                Some(holder) if holder != name => {
-                    conflicts.push(conflict(name, *key, holder));
-                    false
-                }
-                Some(_) | None => true,
-            });
+            wanted
+                .frontends
+                .retain(|key, frontend| match claims.holder(*key) {
+                    Some(holder) if holder != name => {
+                        conflicts.push(conflict(name, *key, frontend.flags, holder));
+                        false
+                    }
+                    Some(_) | None => true,
+                });
             if wanted.frontends.is_empty() {
                 continue;
             }
@@ -130,25 +133,6 @@ impl PortId {
             family: *family,
         }
     }
-}
-
-fn conflict(name: &ObjectName, key: FrontendKey, holder: &ObjectName) -> Problem {
-    let FrontendKey {
-        address,
-        port,
-        protocol,
-        padding: _,
-    } = key;
-    let frontend = format!("{address} port {port}/{protocol}");
-    Problem::new(
-        Kind::Service,
-        name,
-        "spec.clusterIP",
-        Reason::Claimed {
-            frontend,
-            holder: Box::new(holder.clone()),
-        },
-    )
 }
 
 /// Stands for a [`WantedService`] that was given out. It is kept instead of a second copy of every endpoint; 128 bits

@@ -5,6 +5,7 @@
 //! of an event follows what it changes; only a change of the node's zone looks at every service.
 
 mod claims;
+mod conflict;
 mod entry;
 mod listing;
 mod names;
@@ -53,7 +54,7 @@ impl Index {
         Self {
             place: Place {
                 node: node_name.into(),
-                zone: None,
+                ..Place::default()
             },
             node: None,
             services: BTreeMap::new(),

@@ -132,7 +132,8 @@ fn parse_slice_port(
     let name = port.name?.into();
     let protocol = parse_protocol(port.protocol.as_deref())
         .map_err(|reason| report(format!("ports[{position}].protocol"), reason));
-    let port = parse_port(number).map_err(|reason| report(format!("ports[{position}].port"), reason));
+    let port =
+        parse_port(number, "the port").map_err(|reason| report(format!("ports[{position}].port"), reason));
     Some(SlicePort {
         name,
         protocol: protocol.ok()?,
