@@ -21,6 +21,7 @@ pub struct HealthCheck {
 ///
 /// Addresses are counted that are ready and on this node, over all ports (semantics 3.56). Hints are none of the load
 /// balancer's business (2.41), and neither are endpoints that are shutting down.
+#[must_use]
 pub fn health_check(
     service: &Service,
     family: Family,

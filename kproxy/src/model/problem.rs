@@ -5,7 +5,7 @@ use std::fmt;
 use kproxy_common::{Address, Family};
 use thiserror::Error;
 
-use super::{Name, ObjectName};
+use super::{Cidr, Name, ObjectName};
 
 /// The kinds of objects that kproxy reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +93,11 @@ pub enum Reason {
     /// Not a prefix.
     #[error("{0:?} is not a CIDR, {1} is skipped; write it like 10.0.0.0/8 or fd00::/64")]
     Cidr(String, &'static str),
+    /// A range of ClusterIPs that holds all addresses of a family.
+    #[error(
+        "{0} holds every address of a family, the range is skipped; use the one that ClusterIPs come from"
+    )]
+    WholeFamily(Cidr),
     /// An address of the other family.
     #[error("{0:?} is not of the family {1} that this entry is for, {2} is skipped")]
     Family(String, Family, &'static str),
