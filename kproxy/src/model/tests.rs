@@ -151,6 +151,19 @@ fn a_bad_endpoint_is_left_out_alone() {
     assert_eq!(parsed.object.unwrap().endpoints.len(), 1);
 }
 
+/// Ten thousand services with ten endpoints each must fit into 64 MiB, together with everything else.
+#[test]
+fn objects_are_small() {
+    let sizes = [
+        size_of::<Service>(),
+        size_of::<ServicePort>(),
+        size_of::<Slice>(),
+        size_of::<SlicePort>(),
+        size_of::<Endpoint>(),
+    ];
+    assert_eq!(sizes, [104, 24, 128, 24, 48]);
+}
+
 #[test]
 fn nodes() {
     let parsed = node(json!({

@@ -244,6 +244,66 @@ fn a_slice_may_become_headless_or_change_its_family() {
 }
 
 #[test]
+fn the_first_endpoint_ends_the_rejection_in_one_change() {
+    let mut index = synced();
+    put_service(
+        &mut index,
+        "web",
+        json!({"ports": [{"port": 80, "nodePort": 30080}]}),
+    );
+    let rows: [(&str, &[&str]); 3] = [
+        ("none", &[]),
+        ("4.06 some", &["10.0.0.1"]),
+        ("4.06 none again", &[]),
+    ];
+    for (row, addresses) in rows {
+        put_slice(&mut index, json!({"endpoints": endpoints(addresses)}));
+        let mut changes: Vec<_> = index.take_changes().into_values().collect();
+        let (Some(Some(wanted)), true) = (changes.pop(), changes.is_empty()) else {
+            panic!("{row}: not exactly one change")
+        };
+        assert_eq!(
+            (wanted.frontends.len(), wanted.cluster.len()),
+            (2, addresses.len()),
+            "{row}"
+        );
+    }
+    remove_service(&mut index, "web");
+    assert_eq!(changes(&mut index), ["-web"], "4.07, 4.10");
+}
+
+#[test]
+fn who_made_a_slice_does_not_matter() {
+    let mut index = synced();
+    put_service(&mut index, "web", json!({}));
+    put_slice(
+        &mut index,
+        json!({
+            "metadata": {
+                "name": "made-by-hand",
+                "labels": {"endpointslice.kubernetes.io/managed-by": "somebody"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": "other", "uid": "1"}],
+            },
+            "endpoints": endpoints(&["10.0.0.1"]),
+        }),
+    );
+    assert_eq!(changes(&mut index), ["+web: 10.0.0.1:8080"], "2.02");
+}
+
+#[test]
+fn a_service_that_came_and_went_leaves_nothing() {
+    let mut index = synced();
+    put_service(&mut index, "web", json!({"externalIPs": ["192.0.2.1"]}));
+    put_slice(&mut index, json!({"endpoints": endpoints(&["10.0.0.1"])}));
+    remove_service(&mut index, "web");
+    remove_slice(&mut index, "web-1");
+    assert!(changes(&mut index).is_empty(), "1.27");
+    assert!(index.services.is_empty() && index.owners.is_empty());
+    put_service(&mut index, "other", json!({"externalIPs": ["192.0.2.1"]}));
+    assert!(changes(&mut index).len() == 1 && problems(&mut index).is_empty());
+}
+
+#[test]
 fn an_event_compiles_what_it_changes() {
     let mut index = synced();
     for number in 0..100 {

@@ -1,5 +1,7 @@
 //! What a Service has for clients outside the cluster.
 
+use kproxy_common::Port;
+
 use super::*;
 use crate::model::samples::{parse_service_object, service_object};
 
@@ -99,7 +101,7 @@ fn node_ports() {
         let numbers: Vec<_> = service
             .ports
             .iter()
-            .map(|port| port.node_port.map(|port| port.number()))
+            .map(|port| port.node_port.map(Port::number))
             .collect();
         assert_eq!(
             numbers,
@@ -145,11 +147,7 @@ fn health_check_ports() {
     ];
     for (row, fields, expected, problem) in rows {
         let parsed = parse_service_object(fields).unwrap();
-        let got = parsed
-            .object
-            .unwrap()
-            .health_check_port()
-            .map(|port| port.number());
+        let got = parsed.object.unwrap().health_check_port().map(Port::number);
         assert_eq!(got, expected, "{row}");
         let told = texts(&parsed.problems).join("\n");
         assert!(
