@@ -24,18 +24,6 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// A kproxy with another layout of the maps left its programs attached; with ours beside them, everything would be
-    /// translated twice.
-    #[error(
-        "{path} was pinned by a kproxy with another layout of the maps; \
-         stop it and run `kproxy cleanup --pin-dir {pin_dir}` (translated connections are lost)"
-    )]
-    OtherVersion {
-        /// What it left.
-        path: PathBuf,
-        /// Where.
-        pin_dir: PathBuf,
-    },
     /// A pinned map is of another make.
     #[error(
         "the pinned map {map} has another layout: found {found}, expected {expected}; \

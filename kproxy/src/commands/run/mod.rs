@@ -2,6 +2,7 @@
 //!
 //! * `agent`: the decisions, without waiting
 //! * `doors`, `isolate`, `backoff`: parts of them
+//! * `placing`: what the node's addresses are to the data plane
 //! * `kernel`: what they want from the data plane
 //! * this file: checks, starts and the loop that waits
 //!
@@ -12,6 +13,7 @@ mod backoff;
 mod doors;
 mod isolate;
 mod kernel;
+mod placing;
 
 use std::time::Instant;
 
@@ -20,10 +22,12 @@ use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use kproxy_common::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use crate::cli::{RunArgs, SourceArgs};
+use crate::config::NodePortAddresses;
 use crate::dataplane::{Dataplane, Options};
 use crate::devices::{self, Rules};
 use crate::index::Index;
@@ -33,6 +37,7 @@ use crate::source::{Event, KubernetesOptions, kubernetes, manifests};
 
 use agent::Agent;
 use kernel::Kernel;
+use placing::Placing;
 
 /// How many events may wait; also how many are made one batch at most.
 const QUEUE: usize = 1_024;
@@ -80,16 +85,19 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         "data plane in force with what was pinned"
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
-    let agent = Agent::new(Index::new(&node_name), applied, dataplane);
+    let placing = Placing::new(NodePortAddresses::Primary, None);
+    let agent = Agent::new(Index::new(&node_name), applied, dataplane, placing);
 
     let (device_sender, device_events) = channel(QUEUE);
     tasks.spawn(source);
-    tasks.spawn(devices::follow(rules, device_sender));
+    let (address_sender, addresses) = watch::channel(None);
+    tasks.spawn(devices::follow(rules, device_sender, address_sender));
     serve(
         agent,
         Inputs {
             events,
             device_events,
+            addresses,
             tasks,
             signals,
         },
@@ -138,6 +146,7 @@ fn follow_log(_: &mut JoinSet<Result<()>>, _: &mut Dataplane) -> Result<()> {
 struct Inputs {
     events: Receiver<Event>,
     device_events: Receiver<devices::Event>,
+    addresses: watch::Receiver<devices::Addresses>,
     tasks: JoinSet<Result<()>>,
     signals: Signals,
 }
@@ -154,6 +163,9 @@ async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> 
                 return Ok(());
             }
             Some(event) = inputs.events.recv() => agent.take_in(batch(event, &mut inputs.events)),
+            Ok(()) = inputs.addresses.changed() => {
+                agent.take_in_addresses(inputs.addresses.borrow_and_update().clone());
+            }
             () = until(wake_at) => agent.wake(Instant::now()),
             Some(event) = inputs.device_events.recv() => agent.take_in_device(event),
             Some(ended) = inputs.tasks.join_next() => {
