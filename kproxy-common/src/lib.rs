@@ -36,4 +36,4 @@ pub use counter::{Counter, Door};
 pub use flow::{Applies, Flow, FlowState, Tuple};
 pub use frontend::{AddressRole, Frontend, FrontendFlags, FrontendKey, ServiceId, SlotRun};
 pub use settings::{Nanoseconds, Settings};
-pub use socket::{SocketFlow, SocketFlowKey, SocketPeer};
+pub use socket::{SocketFlow, SocketFlowKey, SocketPeer, StalePeer};

@@ -4,12 +4,14 @@
 //! * [`link`]: links by interface index and cgroup, replaced in place, pinned and found again
 //! * [`hash`]: hash maps by batches
 //! * [`array`]: arrays through shared memory
+//! * [`iterator`]: what a program writes down about each element of a map
 //!
 //! Layouts and constants are those of `include/uapi/linux/bpf.h`. An attribute struct here ends after the last field that
 //! is used: the kernel takes the rest as zero.
 
 pub(super) mod array;
 pub(super) mod hash;
+pub(super) mod iterator;
 pub(super) mod link;
 pub(super) mod pin;
 
