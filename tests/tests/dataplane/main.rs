@@ -6,6 +6,7 @@ mod cleanup;
 mod place;
 mod pods;
 mod resize;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

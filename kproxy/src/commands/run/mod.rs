@@ -23,16 +23,18 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use crate::causes::one_line;
 use crate::cli::{RunArgs, SourceArgs};
 use crate::dataplane::{Dataplane, Options};
 use crate::devices::{self, Rules};
 use crate::index::Index;
 use crate::node::{features, memory, mounts, name, privileges};
 use crate::plan::Applied;
+use crate::sockets::{Sources, Sweeper};
 use crate::source::{Event, KubernetesOptions, kubernetes, manifests};
 
 use agent::Agent;
-use kernel::Kernel;
+use kernel::{Hands, Kernel};
 
 /// How many events may wait; also how many are made one batch at most.
 const QUEUE: usize = 1_024;
@@ -80,7 +82,8 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         "data plane in force with what was pinned"
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
-    let agent = Agent::new(Index::new(&node_name), applied, dataplane);
+    let sweeper = start_sweeper(&mut dataplane);
+    let agent = Agent::new(Index::new(&node_name), applied, Hands { dataplane, sweeper });
 
     let (device_sender, device_events) = channel(QUEUE);
     tasks.spawn(source);
@@ -95,6 +98,21 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         },
     )
     .await
+}
+
+/// Services work without it, so that what it lacks is no reason to fail.
+fn start_sweeper(dataplane: &mut Dataplane) -> Option<Sweeper> {
+    let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
+    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(Sources::default(), peers)?));
+    sweeper
+        .inspect_err(|error| {
+            let error = one_line(error.as_ref());
+            tracing::warn!(
+                "{error}; connected UDP sockets are not told when their backend is gone; kproxy needs the capability \
+                 PERFMON or SYS_ADMIN for that"
+            );
+        })
+        .ok()
 }
 
 async fn open_source(
