@@ -1,13 +1,14 @@
-//! One look at the connected UDP sockets of a node: which are stale, and their end.
+//! One look at the connected UDP sockets of a node, and the end of some.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use kproxy_common::{Family, Port, SocketPeer, StalePeer};
+use kproxy_common::Family;
 
 use super::diag::Diag;
 use super::namespaces::{Entry, Sources, enter};
+use super::reasons::Reasons;
 use crate::dataplane::StalePeers;
 use crate::plan::Endpoint;
 
@@ -16,7 +17,7 @@ use crate::plan::Endpoint;
 pub struct Report {
     /// Sockets whose backend is gone, as far as the socket door knows.
     pub stale: usize,
-    /// Network namespaces that were looked at: none if no socket is stale.
+    /// Network namespaces that were looked at: none without a reason, and others than the own one only for stale sockets.
     pub namespaces: usize,
     /// Network namespaces that this process may not enter.
     pub denied: usize,
@@ -28,41 +29,24 @@ pub struct Report {
     pub errors: Vec<anyhow::Error>,
 }
 
-/// Whether a socket sends to the backend that it was given.
-///
-/// What the socket door remembers outlives the connection: the process may have connected elsewhere since, or have
-/// disconnected, or be inside `connect` just now.
+/// Ends the sockets that are stale, in whichever network namespace they are, and in this one those that are connected to
+/// one of these service addresses itself.
 #[must_use]
-pub fn sends_to_backend(destination: Endpoint, peer: &SocketPeer) -> bool {
-    let SocketPeer {
-        backend_address,
-        backend_port,
-        ..
-    } = *peer;
-    backend_port != Port::new(0) && (destination.address, destination.port) == (backend_address, backend_port)
-}
-
-/// Ends the sockets that are stale, in whichever network namespace they are.
-#[must_use]
-pub fn sweep(sources: &Sources, peers: &StalePeers) -> Report {
-    match peers.read().context("look for sockets whose backend is gone") {
-        Ok(stale) if stale.is_empty() => Report::default(),
-        Ok(stale) => find_and_end(sources, stale),
-        Err(error) => failed(error),
+pub fn sweep(sources: &Sources, peers: &StalePeers, served: &BTreeSet<Endpoint>) -> Report {
+    let stale = match peers.read().context("look for sockets whose backend is gone") {
+        Ok(stale) => stale,
+        Err(error) => return failed(error),
+    };
+    let reasons = Reasons::new(stale, served.clone());
+    if reasons.is_empty() {
+        return Report::default();
     }
-}
-
-fn find_and_end(sources: &Sources, stale: Vec<StalePeer>) -> Report {
-    let stale = stale
-        .into_iter()
-        .map(|StalePeer { cookie, peer }| (cookie, peer))
-        .collect();
     // On a thread that ends afterwards, in whichever namespace it saw last: none is kept alive by a thread that waits in
     // it, and there is no way back that could fail.
     thread::scope(|scope| {
         let looking = thread::Builder::new()
             .name("sockets-sweep".to_owned())
-            .spawn_scoped(scope, || look_everywhere(sources, &stale))
+            .spawn_scoped(scope, || look_everywhere(sources, &reasons))
             .context("start a thread to look for sockets");
         looking
             .and_then(|thread| {
@@ -81,16 +65,18 @@ fn failed(error: anyhow::Error) -> Report {
     }
 }
 
-/// What the socket door remembers, by the socket's cookie.
-type Stale = BTreeMap<u64, SocketPeer>;
-
-fn look_everywhere(sources: &Sources, stale: &Stale) -> Report {
+fn look_everywhere(sources: &Sources, reasons: &Reasons) -> Report {
     let mut report = Report {
-        stale: stale.len(),
+        stale: reasons.stale(),
         ..Report::default()
     };
-    let others = sources.others().context("find the network namespaces");
-    let own = look(stale, &mut report).context("in the own network namespace");
+    let in_pods = reasons.in_pods();
+    let others = if in_pods.is_empty() {
+        Ok(Vec::new())
+    } else {
+        sources.others().context("find the network namespaces")
+    };
+    let own = look(reasons, &mut report).context("in the own network namespace");
     report.errors.extend(own.err());
     let others = others.unwrap_or_else(|error| {
         report.errors.push(error);
@@ -98,7 +84,7 @@ fn look_everywhere(sources: &Sources, stale: &Stale) -> Report {
     });
     for path in others {
         let looked = match enter(&path) {
-            Ok(Entry::Entered) => look(stale, &mut report),
+            Ok(Entry::Entered) => look(&in_pods, &mut report),
             Ok(Entry::Gone) => Ok(()),
             Ok(Entry::Denied) => {
                 report.denied += 1;
@@ -113,7 +99,7 @@ fn look_everywhere(sources: &Sources, stale: &Stale) -> Report {
 }
 
 /// Looks at the network namespace of this thread.
-fn look(stale: &Stale, report: &mut Report) -> Result<()> {
+fn look(reasons: &Reasons, report: &mut Report) -> Result<()> {
     report.namespaces += 1;
     let mut diag = Diag::open().context("open a sock_diag socket")?;
     // An IPv6 socket that is connected to an IPv4-mapped address is listed among those of IPv6.
@@ -123,8 +109,7 @@ fn look(stale: &Stale, report: &mut Report) -> Result<()> {
             .with_context(|| format!("list the connected UDP sockets of {family}"))?;
         report.sockets += sockets.len();
         for socket in sockets {
-            let peer = stale.get(&socket.cookie);
-            if peer.is_some_and(|peer| sends_to_backend(socket.destination, peer)) {
+            if reasons.concern(socket.cookie, socket.destination) {
                 let destroyed = diag.destroy(&socket).with_context(|| {
                     format!("end a UDP socket that is connected to {}", socket.destination)
                 })?;
@@ -133,60 +118,4 @@ fn look(stale: &Stale, report: &mut Report) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use bytemuck::Zeroable as _;
-    use kproxy_common::Address;
-
-    use super::*;
-
-    fn endpoint(address: &str, port: u16) -> Endpoint {
-        let address: IpAddr = address.parse().expect("an address");
-        Endpoint {
-            address: Address::from(address),
-            port: Port::new(port),
-        }
-    }
-
-    #[test]
-    fn only_what_the_socket_door_gave_counts() {
-        let v4 = endpoint("10.0.0.1", 5353);
-        let v6 = endpoint("fd00::1", 5353);
-        // `connect` to something that is no service keeps the record and clears its port.
-        let direct = Endpoint {
-            port: Port::new(0),
-            ..v4
-        };
-        let rows = [
-            ("as given", v4, v4, true),
-            ("as given, IPv6", v6, v6, true),
-            (
-                "an IPv6 socket on IPv4",
-                endpoint("::ffff:10.0.0.1", 5353),
-                v4,
-                true,
-            ),
-            ("connected elsewhere since", endpoint("10.0.0.2", 5353), v4, false),
-            (
-                "connected to another port since",
-                endpoint("10.0.0.1", 53),
-                v4,
-                false,
-            ),
-            ("connected to the backend itself since", v4, direct, false),
-            ("to no port", direct, direct, false),
-        ];
-        for (row, destination, given, expected) in rows {
-            let peer = SocketPeer {
-                backend_address: given.address,
-                backend_port: given.port,
-                ..SocketPeer::zeroed()
-            };
-            assert_eq!(sends_to_backend(destination, &peer), expected, "{row}");
-        }
-    }
 }

@@ -1,18 +1,18 @@
 //! When to look at the sockets: a thread that sweeps on request.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kproxy_common::Protocol;
-
 use super::namespaces::Sources;
+use super::reasons::Change;
 use super::sweep::{Report, sweep};
 use crate::causes::one_line;
 use crate::dataplane::StalePeers;
-use crate::plan::{Action, Plan};
+use crate::plan::{Endpoint, Plan};
 
 /// How long after a sweep the sockets are looked at once more.
 ///
@@ -46,7 +46,8 @@ pub struct Statistics {
 /// Asks for sweeps; cheap to clone. The thread ends when every handle was dropped, after the sweep it is at.
 #[derive(Clone, Debug)]
 pub struct Sweeper {
-    requests: SyncSender<()>,
+    /// Each with the service addresses that lead to a backend now.
+    requests: Sender<BTreeSet<Endpoint>>,
     /// Shared with the thread, which holds it for an addition per sweep.
     statistics: Arc<Mutex<Statistics>>,
 }
@@ -59,12 +60,11 @@ impl Sweeper {
     ///
     /// When no thread can be started.
     pub fn start(sources: Sources, peers: StalePeers) -> io::Result<Self> {
-        Self::start_with(move || sweep(&sources, &peers))
+        Self::start_with(move |served| sweep(&sources, &peers, served))
     }
 
-    fn start_with(sweep: impl FnMut() -> Report + Send + 'static) -> io::Result<Self> {
-        // One request that waits stands for all that come until it is served.
-        let (requests, received) = sync_channel(1);
+    fn start_with(sweep: impl FnMut(&BTreeSet<Endpoint>) -> Report + Send + 'static) -> io::Result<Self> {
+        let (requests, received) = channel();
         let sweeper = Self {
             requests,
             statistics: Arc::default(),
@@ -77,18 +77,23 @@ impl Sweeper {
         Ok(sweeper)
     }
 
-    /// Has the sockets looked at soon, after what is in the maps now. Never waits.
+    /// Has the sockets looked at soon, after what is in the maps now. Never waits; requests that come during a sweep
+    /// become one.
     pub fn request(&self) {
-        // Full: another request waits already. Closed: the thread broke, which was told on its standard error.
-        let _ = self.requests.try_send(());
+        self.send(BTreeSet::new());
     }
 
-    /// Has the sockets looked at if this plan, which was applied as far as it could be, took a backend from a UDP
-    /// service.
+    /// Has the sockets looked at if this plan, which was applied as far as it could be, is a reason to.
     pub fn follow(&self, plan: &Plan) {
-        if retires_udp(plan) {
-            self.request();
+        let change = Change::from(plan);
+        if change.matters() {
+            self.send(change.served);
         }
+    }
+
+    fn send(&self, served: BTreeSet<Endpoint>) {
+        // Closed: the thread broke, which was told on its standard error.
+        let _ = self.requests.send(served);
     }
 
     /// What was done so far.
@@ -98,34 +103,37 @@ impl Sweeper {
     }
 }
 
-/// Whether a UDP service loses a backend. Nobody knows the protocol of what an earlier run has left behind.
-fn retires_udp(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| {
-        let service = step.service.as_ref();
-        matches!(step.action, Action::RetireBackend { .. })
-            && service.is_none_or(|service| service.protocol == Protocol::UDP)
-    })
-}
-
-fn serve(requests: &Receiver<()>, mut sweep: impl FnMut() -> Report, statistics: &Mutex<Statistics>) {
+fn serve(
+    requests: &Receiver<BTreeSet<Endpoint>>,
+    mut sweep: impl FnMut(&BTreeSet<Endpoint>) -> Report,
+    statistics: &Mutex<Statistics>,
+) {
     let mut log = Log::default();
+    let mut served = BTreeSet::new();
     let mut look_again = false;
     loop {
-        let requested = if look_again {
+        let request = if look_again {
             requests.recv_timeout(SECOND_LOOK)
         } else {
+            served.clear();
             requests.recv().map_err(RecvTimeoutError::from)
         };
-        if requested == Err(RecvTimeoutError::Disconnected) {
-            return;
-        }
+        let requested = match request {
+            Ok(addresses) => {
+                served.extend(addresses);
+                served.extend(requests.try_iter().flatten());
+                true
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let start = Instant::now();
-        let report = sweep();
+        let report = sweep(&served);
         let duration = start.elapsed();
         lock(statistics).add(&report, duration);
         log.tell(&report, duration);
         // Of two sockets with the same addresses (SO_REUSEPORT) the kernel finds one at a time.
-        look_again = requested.is_ok() || report.destroyed > 0;
+        look_again = requested || report.destroyed > 0;
         thread::sleep((duration * REST).min(LONGEST_REST));
     }
 }
@@ -177,7 +185,7 @@ impl Log {
                 "ended stale UDP sockets"
             );
         } else {
-            tracing::debug!(stale, namespaces, sockets, micros, "no stale UDP sockets");
+            tracing::debug!(stale, namespaces, sockets, micros, "no UDP sockets to end");
         }
         if *denied > 0 && !self.denied {
             tracing::warn!(

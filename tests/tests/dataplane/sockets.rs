@@ -1,6 +1,6 @@
 //! The end of connected UDP sockets whose backend is gone, with the kernel's own `sock_diag`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -138,7 +138,7 @@ impl Stage {
     }
 
     fn sweep_with(&self, sources: &Sources) -> usize {
-        let report = sweep(sources, &self.stale);
+        let report = sweep(sources, &self.stale, &BTreeSet::new());
         assert!(report.errors.is_empty(), "{:?}", report.errors);
         report.destroyed
     }

@@ -1,12 +1,8 @@
 //! The sweeper with sweeps that are told what to find.
 
-use std::sync::mpsc::{Sender, channel};
-
-use bytemuck::Zeroable as _;
-use kproxy_common::{Backend, BackendIndex, Family};
+use kproxy_common::{Address, Family, Port};
 
 use super::*;
-use crate::plan::{ServicePortName, Step};
 
 /// Against hanging.
 const BOUND: Duration = Duration::from_secs(10);
@@ -17,7 +13,7 @@ const QUIET: Duration = Duration::from_secs(1);
 fn sweeper() -> (Sweeper, Receiver<()>, Sender<usize>) {
     let (begun, begins) = channel();
     let (tell, told) = channel::<usize>();
-    let sweep = move || {
+    let sweep = move |_: &BTreeSet<Endpoint>| {
         let _ = begun.send(());
         Report {
             namespaces: 2,
@@ -80,39 +76,26 @@ fn the_thread_ends_with_the_last_handle() {
     assert_eq!(begins.recv_timeout(BOUND), Err(RecvTimeoutError::Disconnected));
 }
 
+/// The second look is for what was inside `connect` at the first, so it looks for the same.
 #[test]
-fn only_the_end_of_a_udp_backend_is_a_reason() {
-    let (index, backend) = (BackendIndex(1), Backend::zeroed());
-    let retired = Action::RetireBackend { index, backend };
-    let written = Action::WriteBackend { index, backend };
-    let rows = [
-        // 7.01: kube-proxy asks for a changed slice; here any change counts that takes a backend away.
-        (
-            "7.01 7.06 7.09 retired",
-            retired.clone(),
-            Some(Protocol::UDP),
-            true,
-        ),
-        ("7.02 TCP", retired.clone(), Some(Protocol::TCP), false),
-        ("7.02 SCTP", retired.clone(), Some(Protocol::SCTP), false),
-        ("left behind by an earlier run", retired, None, true),
-        ("7.05 changed", written, Some(Protocol::UDP), false),
-    ];
-    for (row, action, protocol, reason) in rows {
-        let service = protocol.map(|protocol| {
-            Arc::new(ServicePortName {
-                namespace: "test".to_owned(),
-                name: "dns".to_owned(),
-                port: String::new(),
-                protocol,
-                family: Family::V4,
-            })
-        });
-        let plan = Plan {
-            steps: vec![Step { action, service }],
-            problems: Vec::new(),
-        };
-        assert_eq!(retires_udp(&plan), reason, "{row}");
-    }
-    assert!(!retires_udp(&Plan::default()));
+fn service_addresses_are_looked_for_twice() {
+    let address = |number: u16| Endpoint {
+        address: Address::unspecified(Family::V4),
+        port: Port::new(number),
+    };
+    let (tell, told) = channel();
+    let sweep = move |served: &BTreeSet<Endpoint>| {
+        let ports: Vec<_> = served.iter().map(|endpoint| endpoint.port.number()).collect();
+        let _ = tell.send(ports);
+        Report::default()
+    };
+    let sweeper = Sweeper::start_with(sweep).expect("a thread");
+    while told.recv_timeout(QUIET).is_ok() {}
+
+    sweeper.send([address(1)].into());
+    let first: Vec<_> = std::iter::from_fn(|| told.recv_timeout(QUIET).ok()).collect();
+    sweeper.send([address(2)].into());
+    let second: Vec<_> = std::iter::from_fn(|| told.recv_timeout(QUIET).ok()).collect();
+
+    assert_eq!((first, second), (vec![vec![1], vec![1]], vec![vec![2], vec![2]]));
 }
