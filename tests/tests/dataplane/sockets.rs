@@ -29,7 +29,7 @@ struct Stage {
     // First: an open data plane holds the pin directory.
     dataplane: Dataplane,
     applied: Applied,
-    stale: StalePeers,
+    lost: StalePeers,
     peers: SkStorage<MapData, [u64; size_of::<SocketPeer>() / 8]>,
     _place: Place,
 }
@@ -38,12 +38,12 @@ impl Stage {
     fn new() -> Self {
         let place = Place::new();
         let (mut dataplane, applied) = place.open();
-        let stale = dataplane.stale_peers().unwrap();
+        let lost = dataplane.stale_peers().unwrap();
         let peers = Map::SkStorage(MapData::from_pin(place.map(maps::SOCKET_PEERS)).unwrap());
         let mut stage = Self {
             dataplane,
             applied,
-            stale,
+            lost,
             peers: peers.try_into().unwrap(),
             _place: place,
         };
@@ -138,7 +138,7 @@ impl Stage {
     }
 
     fn sweep_with(&self, sources: &Sources) -> usize {
-        let report = sweep(sources, &self.stale, &BTreeSet::new());
+        let report = sweep(sources, &self.lost, &BTreeSet::new());
         assert!(report.errors.is_empty(), "{:?}", report.errors);
         report.destroyed
     }
@@ -201,7 +201,7 @@ fn stale_sockets_end_and_no_others() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let listens = listener.local_addr().unwrap();
     stage.serve(&[GONE, SERVING, listens.port()]);
-    let stale =
+    let gone =
         ["127.0.0.1:7001", "[::1]:7001", "[::ffff:127.0.0.1]:7001"].map(|to| stage.through_service(to));
     let serving =
         ["127.0.0.1:7002", "[::1]:7002", "[::ffff:127.0.0.1]:7002"].map(|to| stage.through_service(to));
@@ -218,9 +218,11 @@ fn stale_sockets_end_and_no_others() {
     assert_eq!(stage.sweep(), 0, "every backend serves");
 
     stage.serve(&[SERVING]);
-    assert_eq!(stage.sweep(), stale.len());
+    let found = stage.lost.read().unwrap();
+    assert_eq!(found.len(), gone.len(), "neither TCP nor who moved on: {found:?}");
+    assert_eq!(stage.sweep(), gone.len());
 
-    assert!(stale.iter().all(is_ended));
+    assert!(gone.iter().all(is_ended));
     for socket in serving.iter().chain(&direct).chain([&moved_on]) {
         assert!(!is_ended(socket), "{socket:?}");
     }

@@ -24,15 +24,22 @@ fn options(addresses: [&str; 2], port: u16) -> anyhow::Result<Options> {
     Ok(options.interval(Duration::from_millis(10)).timeout(PATIENCE))
 }
 
+/// One request on a new socket.
+pub(crate) fn once(address: &str, port: u16) -> anyhow::Result<Options> {
+    let to = SocketAddr::new(address.parse()?, port);
+    Ok(Options::to(to).udp(Mode::Connect).timeout(BOUND))
+}
+
 /// A UDP client with a connected socket for each family, which it leaves when the system says that it failed.
 pub(crate) struct Client {
     name: String,
+    place: String,
     to: Vec<SocketAddr>,
     process: Process,
 }
 
 impl Client {
-    pub(crate) fn start(name: &str, host: &Host, addresses: [&str; 2], port: u16) -> anyhow::Result<Self> {
+    pub(crate) fn start(kind: &str, host: &Host, addresses: [&str; 2], port: u16) -> anyhow::Result<Self> {
         let options = options(addresses, port)?
             .udp(Mode::Connect)
             .renew()
@@ -41,7 +48,8 @@ impl Client {
             .chain(options.arguments())
             .collect();
         Ok(Self {
-            name: name.to_owned(),
+            name: format!("{kind} from {}", host.name()),
+            place: host.name().to_owned(),
             process: host.run(Via::Socket, &arguments)?,
             to: options.to,
         })
@@ -49,6 +57,11 @@ impl Client {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The pod or node that it runs in.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Waits until this pod answers on this port, in both families; answers when the later one did first.

@@ -4,10 +4,13 @@
 mod clients;
 mod service;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via};
+use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, NodeBuilder, Process, Via};
 use tempfile::TempDir;
 
 use clients::{Client, Steady};
@@ -15,6 +18,11 @@ use service::{ADDRESSES, Endpoint, PORT, Service, TARGET, other_target};
 
 /// What is promised: from the change to the first answer of the next backend.
 const WITHIN: Duration = Duration::from_secs(1);
+
+/// Capabilities of the agent: to enter network namespaces, and by that every other it needs but one.
+const ENOUGH: &str = "-all,+sys_admin,+net_admin";
+/// To find the sockets of this network namespace.
+const OWN_NAMESPACE: &str = "-all,+bpf,+net_admin,+perfmon";
 
 /// The addresses under which clients ask, one row for each kind of frontend.
 const FRONTENDS: [(&str, [&str; 2]); 1] = [("ClusterIP", ADDRESSES)];
@@ -28,6 +36,7 @@ struct Stage<'a> {
     /// Node `b`'s: nothing ever changes there.
     _there: (Service, Agent),
     _servers: Vec<Process>,
+    started: Instant,
 }
 
 const BACKENDS: [&str; 3] = ["dns-1", "dns-2", "dns-3"];
@@ -37,34 +46,37 @@ fn build(name: &str, cni: Cni) -> anyhow::Result<Cluster> {
         .cni(cni)
         .node("a", |node| node.pod("client"))
         .node("b", |node| {
-            BACKENDS
-                .into_iter()
-                .fold(node.pod("bystander"), |node, pod| node.pod(pod))
+            BACKENDS.into_iter().fold(node.pod("bystander"), NodeBuilder::pod)
         })
         .build()
 }
 
 impl<'a> Stage<'a> {
-    fn new(cluster: &'a Cluster) -> anyhow::Result<Self> {
+    /// `program` stands for the agent of node `a`.
+    fn new(cluster: &'a Cluster, program: Option<PathBuf>) -> anyhow::Result<Self> {
         let ports = [TARGET, other_target()];
         let serve = |pod| cluster.pod(pod).serve(Via::Socket, &ports, &ports);
         let servers = BACKENDS.into_iter().map(serve).collect::<anyhow::Result<_>>()?;
         let first = [Endpoint::ready(cluster.pod(BACKENDS[0]))];
-        let start = |node| -> anyhow::Result<_> {
+        let start = |node, program| -> anyhow::Result<_> {
             let service = Service::new(TempDir::new()?);
             service.publish(TARGET, &first)?;
-            let mut options = AgentOptions::manifests(service.folder());
-            options.log = "info,kproxy::sockets=debug".to_owned();
+            let options = AgentOptions {
+                log: "info,kproxy::sockets=debug".to_owned(),
+                program,
+                ..AgentOptions::manifests(service.folder())
+            };
             let agent = cluster.node(node).start_agent(&options)?;
             Ok((service, agent))
         };
-        let (here, agent) = start("a")?;
+        let (here, agent) = start("a", program)?;
         Ok(Self {
             cluster,
             here,
             agent,
-            _there: start("b")?,
+            _there: start("b", None)?,
             _servers: servers,
+            started: Instant::now(),
         })
     }
 
@@ -77,8 +89,7 @@ impl<'a> Stage<'a> {
         let mut clients = Vec::new();
         for (kind, addresses) in FRONTENDS {
             for host in [self.pod("client"), self.cluster.node("a").host()] {
-                let name = format!("{kind} from {}", host.name());
-                clients.push(Client::start(&name, host, addresses, PORT)?);
+                clients.push(Client::start(kind, host, addresses, PORT)?);
             }
         }
         for client in &clients {
@@ -212,20 +223,71 @@ fn follow_their_service(stage: &Stage<'_>) -> anyhow::Result<()> {
     bystanders.into_iter().try_for_each(Steady::stop)
 }
 
-fn on_stage(name: &str, cni: Cni, story: impl FnOnce(&Stage<'_>) -> anyhow::Result<()>) {
-    let cluster = build(name, cni).expect("a cluster");
-    let stage = Stage::new(&cluster).expect("a stage");
-    if let Err(error) = story(&stage) {
-        panic!("{error:?}\n\nthe agent's log:\n{}", stage.agent.log());
+/// Without `CAP_SYS_ADMIN` the agent says once what it can not do, and does the rest.
+fn stay_where_the_agent_may_not_go(stage: &Stage<'_>) -> anyhow::Result<()> {
+    let clients = stage.clients()?;
+    let (told, left): (Vec<_>, Vec<_>) = clients.into_iter().partition(|client| client.place() == "a");
+    for next in ["dns-2", "dns-3"] {
+        stage.moves(&told, TARGET, &[Endpoint::ready(stage.pod(next))], next)?;
+        // Whoever connects anew is given the next one, whatever the agent may.
+        let asked = stage
+            .pod("client")
+            .ask(Via::Socket, &clients::once(ADDRESSES[0], PORT)?)?;
+        ensure!(asked.iter().all(|report| report.pod() == Some(next)), "{asked:?}");
     }
+    for client in &left {
+        client.stayed(stage.started, "dns-1")?;
+    }
+    let complaint = "may not enter other network namespaces";
+    let complaints = stage.agent.log().matches(complaint).count();
+    ensure!(complaints == 1, "{complaints} complaints");
+    Ok(())
+}
+
+/// A program that is kproxy with some of root's capabilities.
+fn with_capabilities(folder: &Path, capabilities: &str) -> anyhow::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let kproxy = test
+        .ancestors()
+        .nth(2)
+        .context("the folder of the agent")?
+        .join("kproxy");
+    let path = folder.join("kproxy");
+    let script = format!(
+        "#!/bin/sh\nexec setpriv --bounding-set {capabilities} {} \"$@\"\n",
+        kproxy.display()
+    );
+    fs::write(&path, script)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+fn on_stage(name: &str, cni: Cni, capabilities: &str, story: impl FnOnce(&Stage<'_>) -> anyhow::Result<()>) {
+    let cluster = build(name, cni).expect("a cluster");
+    let folder = TempDir::new().expect("a folder");
+    let agent = with_capabilities(folder.path(), capabilities).expect("a program");
+    let stage = Stage::new(&cluster, Some(agent)).expect("a stage");
+    let outcome =
+        story(&stage).with_context(|| format!("with this log of the agent:\n{}", stage.agent.log()));
+    outcome.expect("the story");
 }
 
 #[test]
 fn connected_udp_clients_follow_their_service_routed() {
-    on_stage("staleudp", Cni::RoutedVeth, follow_their_service);
+    on_stage("staleudp", Cni::RoutedVeth, ENOUGH, follow_their_service);
 }
 
 #[test]
 fn connected_udp_clients_follow_their_service_bridged() {
-    on_stage("staleudpb", Cni::Bridge, follow_their_service);
+    on_stage("staleudpb", Cni::Bridge, ENOUGH, follow_their_service);
+}
+
+#[test]
+fn without_entering_namespaces_the_node_itself_is_looked_after() {
+    on_stage(
+        "staleudpo",
+        Cni::RoutedVeth,
+        OWN_NAMESPACE,
+        stay_where_the_agent_may_not_go,
+    );
 }

@@ -108,8 +108,8 @@ fn start_sweeper(dataplane: &mut Dataplane) -> Option<Sweeper> {
         .inspect_err(|error| {
             let error = one_line(error.as_ref());
             tracing::warn!(
-                "{error}; connected UDP sockets are not told when their backend is gone; kproxy needs the capability \
-                 PERFMON or SYS_ADMIN for that"
+                "{error}; connected UDP sockets are not told when their backend is gone; that needs the capability \
+                 PERFMON or SYS_ADMIN, and a kernel that has its types in /sys/kernel/btf/vmlinux"
             );
         })
         .ok()
