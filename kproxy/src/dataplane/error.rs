@@ -86,6 +86,14 @@ pub enum OpenError {
         /// Its kind.
         kind: &'static str,
     },
+    /// A program could not be put on the elements of a map.
+    #[error("starting the iterator {program}: {source}")]
+    Iterator {
+        /// The program.
+        program: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A map could not be opened or read.
     #[error("opening the map {map}: {source}")]
     Map {

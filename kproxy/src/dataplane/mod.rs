@@ -5,6 +5,7 @@
 //! * `programs`, `attach`: loading, and links that outlive the agent and are replaced in place
 //! * `succession`: a kproxy with another layout of the maps gives way
 //! * `tables`, `prefix`, `apply`: map contents as the plan knows them
+//! * [`sockets`](StalePeers): connected sockets whose backend is gone, for a reader beside the owner
 //! * `pins`: the pin directory, and the removal of everything
 //! * `sys`: system calls that aya lacks, the agent's only unsafe code
 //!
@@ -23,6 +24,7 @@ mod pins;
 mod prefix;
 mod programs;
 mod resize;
+mod sockets;
 mod succession;
 #[expect(
     unsafe_code,
@@ -43,6 +45,7 @@ pub use layout::Layout;
 pub use object::OBJECT;
 pub use options::{Options, Sizes};
 pub use pins::RemovedReport;
+pub use sockets::StalePeers;
 
 use crate::plan::{MapContents, Plan};
 use attach::Cgroup;
@@ -168,6 +171,16 @@ impl Dataplane {
     /// When the map can not be read.
     pub fn counters(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
         self.tables.counters()
+    }
+
+    /// The connected UDP sockets whose backend is gone, for another thread to look at whenever it likes.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not load or attach the program that finds them: it needs `CAP_PERFMON` and the kernel's own
+    /// type information (`/sys/kernel/btf/vmlinux`).
+    pub fn stale_peers(&mut self) -> Result<StalePeers, OpenError> {
+        StalePeers::open(&mut self.programs, &self.pins)
     }
 
     /// Takes everything that kproxy pinned below the directory out of the kernel, and nothing else.

@@ -7,6 +7,7 @@ mod place;
 mod pods;
 mod policies;
 mod resize;
+mod sockets;
 mod succession;
 
 use std::collections::BTreeMap;

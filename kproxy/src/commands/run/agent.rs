@@ -60,6 +60,7 @@ impl<K: Kernel> Agent<K> {
         for event in events {
             self.index.apply(event);
         }
+        self.index.set_primary(self.placing.primary(&self.index));
         let changes = self.index.take_changes();
         // Some problems, as a frontend that two services ask for, show only when changes are compiled.
         for problem in self.index.take_problems() {

@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use crate::causes::one_line;
 use crate::cli::{RunArgs, SourceArgs};
 use crate::config::NodePortAddresses;
 use crate::dataplane::{Dataplane, Options};
@@ -33,10 +34,11 @@ use crate::devices::{self, Rules};
 use crate::index::Index;
 use crate::node::{features, memory, mounts, name, privileges};
 use crate::plan::Applied;
+use crate::sockets::{Sources, Sweeper};
 use crate::source::{Event, KubernetesOptions, kubernetes, manifests};
 
 use agent::Agent;
-use kernel::Kernel;
+use kernel::{Hands, Kernel};
 use placing::Placing;
 
 /// How many events may wait; also how many are made one batch at most.
@@ -86,7 +88,13 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
     let placing = Placing::new(NodePortAddresses::Primary, None);
-    let agent = Agent::new(Index::new(&node_name), applied, dataplane, placing);
+    let sweeper = start_sweeper(&mut dataplane);
+    let agent = Agent::new(
+        Index::new(&node_name),
+        applied,
+        Hands { dataplane, sweeper },
+        placing,
+    );
 
     let (device_sender, device_events) = channel(QUEUE);
     tasks.spawn(source);
@@ -103,6 +111,21 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         },
     )
     .await
+}
+
+/// Services work without it, so that what it lacks is no reason to fail.
+fn start_sweeper(dataplane: &mut Dataplane) -> Option<Sweeper> {
+    let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
+    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(Sources::default(), peers)?));
+    sweeper
+        .inspect_err(|error| {
+            let error = one_line(error.as_ref());
+            tracing::warn!(
+                "{error}; connected UDP sockets are not told when their backend is gone; that needs the capability \
+                 PERFMON or SYS_ADMIN, and a kernel that has its types in /sys/kernel/btf/vmlinux"
+            );
+        })
+        .ok()
 }
 
 async fn open_source(

@@ -53,6 +53,14 @@ impl Placing {
         self.last = None;
     }
 
+    /// The node's own address of each family, as far as it is known.
+    pub(super) fn primary(&self, index: &Index) -> BTreeMap<Family, Address> {
+        let addresses = index.node().map(|node| &node.addresses[..]).unwrap_or_default();
+        let own = NodeAddresses::of(addresses, self.bind_address);
+        let known = [Family::V4, Family::V6].map(|family| Some((family, own.known(family)?)));
+        known.into_iter().flatten().collect()
+    }
+
     /// What is wanted now, if it may be something else than the last time; nothing as long as it is not known.
     pub(super) fn changed(&mut self, index: &Index) -> Option<WantedNode> {
         let bound = self.bound.as_ref()?;
@@ -61,22 +69,19 @@ impl Placing {
                 .node()
                 .map(|node| node.addresses.clone())
                 .unwrap_or_default(),
-            service_cidrs: index
-                .service_cidrs()
-                .flat_map(|object| object.cidrs.iter().copied())
-                .collect(),
+            service_cidrs: index.service_cidrs(),
         };
         if self.last.as_ref() == Some(&inputs) {
             return None;
         }
         let own = NodeAddresses::of(&inputs.addresses, self.bind_address);
+        let primary = self.primary(index);
         let families = [Family::V4, Family::V6];
         let eligible = families.map(|family| self.node_ports.eligible(family, bound, own.known(family)));
-        let primary = families.map(|family| Some((family, own.known(family)?)));
         let wanted = WantedNode {
             node_port_addresses: eligible.into_iter().flatten().collect(),
             bound: bound.clone(),
-            primary: primary.into_iter().flatten().collect::<BTreeMap<_, _>>(),
+            primary,
             service_cidrs: inputs.service_cidrs.clone(),
         };
         self.last = Some(inputs);
