@@ -151,6 +151,11 @@ fn a_bad_field_is_named_and_left_out_alone() {
             "field spec.sessionAffinityConfig.clientIP.timeoutSeconds: 0 is not an affinity timeout",
             vec!["=80/TCP"],
         ),
+        (
+            json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 86401}}}),
+            "field spec.sessionAffinityConfig.clientIP.timeoutSeconds: 86401 is not an affinity timeout",
+            vec!["=80/TCP"],
+        ),
     ];
     for (spec, problem, expected) in rows {
         let parsed = parse_service(spec).unwrap();
@@ -203,4 +208,8 @@ fn policies_and_affinity() {
         10_800,
         "6.03"
     );
+    for seconds in [1, 3600, 86_400] {
+        let spec = json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": seconds}}});
+        assert_eq!(service(spec).affinity_seconds, seconds, "6.03");
+    }
 }
