@@ -48,7 +48,7 @@ const UNKNOWN_MEMORY: u64 = 1 << 30;
 
 /// The options. Every size counts entries; all tables together take about 1 % of the memory by default. Defaults are
 /// rounded up to powers of two, and never less than the pinned table has.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(
     next_help_heading = "Sizes, in entries (defaults: rounded up to powers of two, never less than what is pinned)"
 )]

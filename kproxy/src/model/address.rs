@@ -147,4 +147,24 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_prefix_contains_addresses_of_its_family() {
+        let rows = [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("0.0.0.0/0", "fd00::1", false),
+            ("::/0", "fd00::1", true),
+            ("::/0", "10.0.0.1", false),
+            ("::/96", "0.0.0.1", false),
+            ("fd00::1/128", "fd00::1", true),
+            ("fd00::1/128", "fd00::2", false),
+        ];
+        for (cidr, address, expected) in rows {
+            let parsed = parse_cidr(cidr).zip(parse_address(address));
+            let (cidr, address) = parsed.expect("a prefix and an address");
+            assert_eq!(cidr.contains(&address), expected, "{cidr} {address}");
+        }
+    }
 }
