@@ -11,8 +11,10 @@ use std::{fs, io};
 
 use aya::maps::MapData;
 use bytemuck::Pod;
-use kproxy_common::{Address, AddressRole, Frontend, FrontendKey};
-use kproxy_common::{Backend, BackendIndex, Flow, SocketFlow, SocketFlowKey, Tuple, maps};
+use kproxy_common::{
+    Address, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Frontend, FrontendKey,
+};
+use kproxy_common::{Flow, SocketFlow, SocketFlowKey, SourceRange, Tuple, maps};
 
 use super::error::OpenError;
 use super::layout::Decision;
@@ -21,7 +23,10 @@ use super::sys::array::Array;
 use super::sys::hash;
 
 /// Tables that kernel programs write into. The agent alone writes into the others.
-const FLOWS: [&str; 3] = [maps::FLOWS, maps::FLOWS_NEW, maps::SOCKET_FLOWS];
+const FLOWS: [&str; 4] = [maps::FLOWS, maps::FLOWS_NEW, maps::SOCKET_FLOWS, maps::AFFINITY];
+
+/// What a trie matches: the length of its prefix, and a [`kproxy_common::SourceRange`].
+type SourceRangeKey = [u32; 1 + size_of::<SourceRange>() / size_of::<u32>()];
 
 /// What has to be moved, before there is a place for it.
 pub(super) struct Prepared<'a> {
@@ -168,6 +173,8 @@ fn open(name: &str, old: MapData, new: MapData, into: Target) -> io::Result<Box<
         maps::FRONTENDS => Entries::<FrontendKey, Frontend>::open(old, new, into)?,
         maps::FLOWS | maps::FLOWS_NEW => Entries::<Tuple, Flow>::open(old, new, into)?,
         maps::SOCKET_FLOWS => Entries::<SocketFlowKey, SocketFlow>::open(old, new, into)?,
+        maps::AFFINITY => Entries::<AffinityKey, Affinity>::open(old, new, into)?,
+        maps::SOURCE_RANGES => Entries::<SourceRangeKey, u32>::open(old, new, into)?,
         maps::SLOTS => Values::<BackendIndex>::open(&old, &new)?,
         maps::BACKENDS => Values::<Backend>::open(&old, &new)?,
         _ => return Err(io::Error::other("its content can not be moved")),
