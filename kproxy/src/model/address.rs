@@ -47,7 +47,8 @@ impl Cidr {
     /// Whether an address is in it.
     #[must_use]
     pub fn contains(&self, address: &Address) -> bool {
-        self.range().contains(address)
+        // A range whose mask is zero is unset in the data plane.
+        self.family() == address.family() && (self.length == 0 || self.range().contains(address))
     }
 
     /// As the data plane keeps it.
