@@ -15,3 +15,4 @@ pub mod paths;
 pub mod plan;
 pub mod sizes;
 pub mod source;
+mod watch;

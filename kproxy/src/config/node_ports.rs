@@ -76,10 +76,7 @@ pub fn loopback(family: Family) -> Address {
 
 /// All addresses of a family are meant when a range is that large, and when no range is of that family.
 fn matches_all(cidrs: &[Cidr], family: Family) -> bool {
-    let mut of_family = cidrs
-        .iter()
-        .filter(|cidr| cidr.family() == family)
-        .peekable();
+    let mut of_family = cidrs.iter().filter(|cidr| cidr.family() == family).peekable();
     of_family.peek().is_none() || of_family.any(|cidr| cidr.length == 0)
 }
 

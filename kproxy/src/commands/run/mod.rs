@@ -23,11 +23,14 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::cli::{RunArgs, SourceArgs};
+use super::cleanup::remove_former_proxy;
+use super::set_up::set_up;
+use crate::config::watch::ConfigFile;
+use crate::config::{self, Config};
 use crate::dataplane::{Dataplane, Options};
-use crate::devices::{self, Rules};
+use crate::devices;
 use crate::index::Index;
-use crate::node::{features, memory, mounts, name, privileges};
+use crate::node::{families, features, memory, mounts, oom, privileges};
 use crate::plan::Applied;
 use crate::source::{Event, KubernetesOptions, kubernetes, manifests};
 
@@ -41,38 +44,32 @@ const QUEUE: usize = 1_024;
 ///
 /// # Errors
 ///
-/// When the machine lacks something or an option is wrong, before anything is changed; or when a source can not go on.
-pub async fn run(arguments: &RunArgs) -> Result<()> {
-    let RunArgs {
-        hostname_override,
-        source,
-        places,
-        pod_devices,
-        uplink_devices,
-        log_format: _,
-        sizes,
-    } = arguments;
-    let node_name = name::node_name(hostname_override.as_deref())?;
-    let rules = Rules::parse(pod_devices, uplink_devices)?;
+/// When the machine lacks something or an option is wrong, before anything is changed; when a source can not go on; or
+/// when the configuration file changes.
+pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
     privileges::check()?;
     features::check()?;
-    let cgroup = mounts::cgroup(places.cgroup.as_deref())?;
-    mounts::bpf_file_system(&places.pin_dir)?;
-    let pinned = Dataplane::pinned_sizes(&places.pin_dir).context("look at the pinned maps")?;
-    let sizes = sizes.resolve(memory::total(), &pinned)?;
+    let own = &config.own;
+    let cgroup = mounts::cgroup(own.cgroup.as_deref())?;
+    mounts::bpf_file_system(&own.pin_dir)?;
+    let pinned = Dataplane::pinned_sizes(&own.pin_dir).context("look at the pinned maps")?;
+    let sizes = own.sizes.resolve(memory::total(), &pinned)?;
     let signals = Signals::catch()?;
+    // Dropping the set ends source and followers.
+    let mut tasks = JoinSet::new();
+    follow_file(&mut tasks, file)?;
     let (source_sender, events) = channel(QUEUE);
-    let source = open_source(source, &node_name, source_sender).await?;
+    let source = open_source(&config, source_sender).await?;
 
-    tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
+    let node = config.node_name.as_str();
+    tracing::info!(node, mode = %config.mode, pin_dir = %own.pin_dir.display(), cgroup = %cgroup.display(), "starting");
+    prepare(&config)?;
     let options = Options {
-        pin_dir: places.pin_dir.clone(),
+        pin_dir: own.pin_dir.clone(),
         cgroup,
         sizes,
         settings: Settings::DEFAULT,
     };
-    // Dropping the set ends source and follower.
-    let mut tasks = JoinSet::new();
     let (mut dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
     follow_log(&mut tasks, &mut dataplane)?;
     tracing::info!(
@@ -80,11 +77,11 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         "data plane in force with what was pinned"
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
-    let agent = Agent::new(Index::new(&node_name), applied, dataplane);
+    let agent = Agent::new(Index::new(node), applied, dataplane);
 
     let (device_sender, device_events) = channel(QUEUE);
     tasks.spawn(source);
-    tasks.spawn(devices::follow(rules, device_sender));
+    tasks.spawn(devices::follow(own.devices.clone(), device_sender));
     serve(
         agent,
         Inputs {
@@ -97,23 +94,33 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     .await
 }
 
-async fn open_source(
-    source: &SourceArgs,
-    node_name: &str,
-    sender: Sender<Event>,
-) -> Result<BoxFuture<'static, Result<()>>> {
-    let SourceArgs {
-        manifests: directory,
-        kubeconfig,
-        master,
-    } = source.clone();
-    if let Some(directory) = directory {
+/// What is set on the machine before anything is served.
+fn prepare(config: &Config) -> Result<()> {
+    config.check_families(families::in_kernel())?;
+    oom::adjust(config.oom_score_adj);
+    set_up(config)?;
+    if config.own.remove_kube_proxy_rules {
+        remove_former_proxy();
+    }
+    Ok(())
+}
+
+fn follow_file(tasks: &mut JoinSet<Result<()>>, file: Option<ConfigFile>) -> Result<()> {
+    if let Some(file) = file {
+        let watching = config::watch::watch(file)?;
+        tasks.spawn(async move { Err(watching.await.into()) });
+    }
+    Ok(())
+}
+
+async fn open_source(config: &Config, sender: Sender<Event>) -> Result<BoxFuture<'static, Result<()>>> {
+    if let Some(directory) = config.own.manifests.clone() {
         return Ok(manifests(directory, sender)?.map(Ok).boxed());
     }
     let options = KubernetesOptions {
-        kubeconfig,
-        master,
-        node_name: node_name.to_owned(),
+        kubeconfig: config.connection.kubeconfig.clone(),
+        master: config.connection.master.clone(),
+        node_name: config.node_name.clone(),
     };
     let following = kubernetes(options, sender).await?;
     Ok(following.map_err(anyhow::Error::from).boxed())
