@@ -179,6 +179,15 @@ impl Agent {
         Ok(())
     }
 
+    /// Waits until it ends by itself, and answers how, with its log.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub fn ended(mut self, bound: Duration) -> anyhow::Result<(ExitStatus, String)> {
+        let status = self.process.wait(bound)?;
+        Ok((status, self.log()))
+    }
+
     /// Ends it with SIGKILL.
     ///
     /// # Errors
