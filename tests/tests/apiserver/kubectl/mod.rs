@@ -2,6 +2,7 @@
 
 mod apply;
 mod commands;
+mod deploy;
 
 use std::io::Write;
 use std::path::PathBuf;
