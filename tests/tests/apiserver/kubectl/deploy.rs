@@ -1,34 +1,31 @@
 //! The manifests that put kproxy onto every node of a cluster.
 
+use kproxy_tests::kubectl::{self, Overlay};
+
 use super::Kubectl;
 
-/// Where the manifests are.
-const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
+/// A folder of our manifests.
+fn folder(name: &str) -> String {
+    let path = kubectl::manifests().expect("the manifests").join(name);
+    path.to_str().expect("a path of text").to_owned()
+}
 
-/// An overlay as README.md describes it, in a folder beside kubectl's configuration.
+/// An overlay in a folder beside kubectl's configuration.
 fn overlay(kubectl: &Kubectl, tag: &str) -> String {
-    // kustomize takes no whole path here.
-    let base = std::fs::canonicalize(DEPLOY)
-        .expect("the manifests")
-        .join("kproxy");
-    let up = "../".repeat(kubectl.folder.path().components().count());
-    let text = format!(
-        r#"
-resources: ["{up}{}"]
-images: [{{name: kproxy, newName: registry.example/kproxy, newTag: "{tag}"}}]
-configMapGenerator:
-- {{name: kproxy-api-server, behavior: merge, literals: [KUBERNETES_SERVICE_HOST=192.0.2.1]}}
-"#,
-        base.display()
-    );
-    let file = kubectl.file("overlay/kustomization.yaml", &text);
-    file.replace("/kustomization.yaml", "")
+    let folder = kubectl.folder.path().join("overlay");
+    let overlay = Overlay {
+        base: "kproxy",
+        tag,
+        api_server: ("192.0.2.1", 443),
+    };
+    overlay.write(&folder).expect("an overlay");
+    folder.to_str().expect("a path of text").to_owned()
 }
 
 #[tokio::test]
 async fn the_base_is_applied_once_and_stays_as_it_is() {
     let kubectl = Kubectl::start().await;
-    let base = format!("{DEPLOY}/kproxy");
+    let base = folder("kproxy");
 
     let applied = kubectl.run(&["apply", "-k", &base]);
     let again = kubectl.run(&["apply", "-k", &base]);
@@ -82,15 +79,15 @@ async fn an_overlay_names_image_and_api_server_and_another_one_upgrades() {
         .to_owned();
     let map = kubectl.json(&["get", "configmap", &map, "-n", "kube-system", "-o", "json"]);
     assert_eq!(map["data"]["KUBERNETES_SERVICE_HOST"], "192.0.2.1");
-    assert_eq!(map["data"]["KUBERNETES_SERVICE_PORT"], "6443");
+    assert_eq!(map["data"]["KUBERNETES_SERVICE_PORT"], "443");
 }
 
 #[tokio::test]
 async fn cleaning_up_takes_the_place_of_serving() {
     let kubectl = Kubectl::start().await;
-    kubectl.run(&["apply", "-k", &format!("{DEPLOY}/kproxy")]);
+    kubectl.run(&["apply", "-k", &folder("kproxy")]);
 
-    let applied = kubectl.run(&["apply", "-k", &format!("{DEPLOY}/cleanup")]);
+    let applied = kubectl.run(&["apply", "-k", &folder("cleanup")]);
 
     assert!(
         applied.contains("daemonset.apps/kproxy configured\n"),
