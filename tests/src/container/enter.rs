@@ -16,8 +16,8 @@ use rustix::thread::{CapabilitySet, CapabilitySets, remove_capability_from_bound
 
 use super::{Container, Mount, PROGRAM};
 
-/// What runtimes mount into every container.
-const STANDARD: [&str; 2] = ["/proc", "/sys"];
+/// What runtimes mount into every container, and whether it can be changed there.
+const STANDARD: [(&str, bool); 3] = [("/proc", true), ("/proc/sys", false), ("/sys", false)];
 
 /// Becomes the container's program; comes back only with an error. `root` is an empty directory.
 ///
@@ -64,12 +64,11 @@ fn fill(root: &Path, program: &Path, mounts: &[Mount]) -> anyhow::Result<()> {
     let inside = root.join("kproxy");
     fs::write(&inside, "").context("cannot make a place for the program")?;
     bind(program, &inside, MsFlags::empty())?;
-    for directory in STANDARD {
+    for (directory, writable) in STANDARD {
         let inside = below(root, Path::new(directory));
-        fs::create_dir(&inside).with_context(|| format!("cannot make {directory}"))?;
+        make_place(Path::new(directory), &inside).with_context(|| format!("cannot make {directory}"))?;
         bind(Path::new(directory), &inside, MsFlags::empty())?;
-        // Runtimes leave /proc writable, but for parts that do not matter here.
-        if directory == "/sys" {
+        if !writable {
             change(
                 &inside,
                 MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
