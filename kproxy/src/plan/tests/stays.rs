@@ -70,9 +70,11 @@ fn only_the_records_of_endpoints_that_come_or_leave_are_written() {
     let mut applied = Applied::new(ROOMY);
     applied.change(one("web", Some(with_sets(&[1, 2, 3, 4], &[1, 2, 3], &[]))));
     let plan = applied.change(one("web", Some(with_sets(&[1, 2, 3, 4], &[2, 3, 4], &[]))));
-    let written = plan.steps.iter().filter_map(|step| match step.action {
-        Action::WriteBackend { backend, .. } => Some(backend.address),
-        _ => None,
+    let written = plan.steps.iter().filter_map(|step| {
+        let Action::WriteBackend { backend, .. } = step.action else {
+            return None;
+        };
+        Some(backend.address)
     });
     let expected = [1, 4].map(|number| endpoint(number).address);
     assert_eq!(written.collect::<Vec<_>>(), expected);
