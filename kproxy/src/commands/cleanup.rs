@@ -45,7 +45,8 @@ pub fn cleanup_all(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Removes what a former kube-proxy has left, at the start of a normal run. Failure is only logged (semantics 10.16).
+/// Removes what a former kube-proxy has left, when a normal run serves every service. Failure is only logged (semantics
+/// 10.16).
 pub fn remove_former_proxy() {
     let report = former_proxy::remove();
     tell(&report);

@@ -12,6 +12,8 @@ mod conntrack;
 pub mod decode;
 mod detector;
 pub mod document;
+#[cfg(test)]
+mod documentation;
 mod duration;
 pub mod flags;
 mod interpret;

@@ -146,6 +146,11 @@ impl<K: Kernel> Agent<K> {
         self.tell_when_ready();
     }
 
+    /// Whether everything has been programmed once and every door is open.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
     /// When [`Agent::wake`] wants to be called next.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         [self.retry.at(), self.doors.retry_at(), self.next_release()]

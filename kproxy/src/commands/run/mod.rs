@@ -122,6 +122,7 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
             addresses,
             tasks,
             signals,
+            when_ready: own.remove_kube_proxy_rules.then_some(remove_former_proxy),
         },
     )
     .await
@@ -150,11 +151,7 @@ fn start_sweeper(dataplane: &mut Dataplane, directories: &[PathBuf]) -> Option<S
 fn prepare(config: &Config) -> Result<()> {
     config.check_families(families::in_kernel())?;
     oom::adjust(config.oom_score_adj);
-    set_up(config)?;
-    if config.own.remove_kube_proxy_rules {
-        remove_former_proxy();
-    }
-    Ok(())
+    set_up(config)
 }
 
 fn follow_file(tasks: &mut JoinSet<Result<()>>, file: Option<ConfigFile>) -> Result<()> {
@@ -200,10 +197,18 @@ struct Inputs {
     addresses: watch::Receiver<devices::Addresses>,
     tasks: JoinSet<Result<()>>,
     signals: Signals,
+    /// What is done once, when every service is served.
+    when_ready: Option<fn()>,
 }
 
 async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> {
     loop {
+        if agent.is_ready()
+            && let Some(act) = inputs.when_ready.take()
+        {
+            // It calls programs and nobody waits for it.
+            drop(tokio::task::spawn_blocking(act));
+        }
         let wake_at = agent.wake_at();
         // In the order of urgency: opening a door takes tens of milliseconds, and a change of a service waits for one
         // at most.
