@@ -115,7 +115,6 @@ fn serve(
         let request = if look_again {
             requests.recv_timeout(SECOND_LOOK)
         } else {
-            served.clear();
             requests.recv().map_err(RecvTimeoutError::from)
         };
         let requested = match request {
@@ -134,6 +133,10 @@ fn serve(
         log.tell(&report, duration);
         // Of two sockets with the same addresses (SO_REUSEPORT) the kernel finds one at a time.
         look_again = requested || report.destroyed > 0;
+        if !requested {
+            // Whoever asks for a service address after that does so by a way that the socket door never sees.
+            served.clear();
+        }
         thread::sleep((duration * REST).min(LONGEST_REST));
     }
 }
