@@ -96,8 +96,8 @@ impl AddressRange {
     #[must_use]
     #[inline(always)]
     pub const fn contains(&self, address: &Address) -> bool {
-        let ([a, b], [c, d], [e, f]) = (address.halves(), self.address.halves(), self.mask.halves());
-        !self.is_unset() && ((a ^ c) & e) | ((b ^ d) & f) == 0
+        let (asked, own, mask) = (address.halves(), self.address.halves(), self.mask.halves());
+        !self.is_unset() && ((asked[0] ^ own[0]) & mask[0]) | ((asked[1] ^ own[1]) & mask[1]) == 0
     }
 }
 

@@ -10,6 +10,7 @@ pub struct Nanoseconds(pub u64);
 impl Nanoseconds {
     /// A span of whole seconds.
     #[must_use]
+    #[inline(always)]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds * 1_000_000_000)
     }

@@ -225,7 +225,7 @@ impl<M: Machine> Simulation<M> {
         conversation.wire = Some(match verdict {
             SocketVerdict::Pass => address(asked),
             SocketVerdict::Translate(backend) => address(backend),
-            SocketVerdict::Refuse => return Ok(false),
+            SocketVerdict::Deny(_) => return Ok(false),
         });
         Ok(true)
     }
