@@ -2,13 +2,18 @@
 //!
 //! Synchronous and without I/O: [`Index::apply`] takes one event, [`Index::take_changes`] compiles the services that
 //! events have touched since the last time and gives those whose outcome differs from what was given before. The cost
-//! of an event follows what it changes; only a change of the node's zone looks at every service.
+//! of an event follows what it changes; only a change of the node's zone or address looks at every service, to compile
+//! those that it matters to.
 
 mod claims;
+mod conflict;
 mod entry;
+mod health;
 mod listing;
 mod names;
 mod reports;
+mod rules;
+mod triggers;
 mod unread;
 
 #[cfg(test)]
@@ -16,8 +21,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::jiff::Timestamp;
+use kproxy_common::{Address, Family};
+
 use crate::compile::Place;
-use crate::model::{Kind, Node, ObjectName, Parsed, Problem, Service, ServiceCidr, Slice};
+use crate::model::{Cidr, Kind, Node, ObjectName, Parsed, Problem, Service, ServiceCidr, Slice};
 use crate::plan::{ServicePortName, WantedService};
 use crate::source::{Change, Event, News};
 
@@ -26,11 +34,16 @@ use entry::Entry;
 use listing::Listings;
 use names::Names;
 use reports::{Reports, Topic};
+use triggers::Triggers;
 use unread::Unread;
+
+pub use health::HealthChecks;
+pub use rules::Rules;
 
 /// The cluster as this node sees it.
 #[derive(Debug)]
 pub struct Index {
+    rules: Rules,
     place: Place,
     node: Option<Node>,
     /// Services by name; also those of which only slices are known yet (semantics 2.03).
@@ -40,6 +53,8 @@ pub struct Index {
     service_cidrs: BTreeMap<ObjectName, ServiceCidr>,
     claims: Claims,
     dirty: BTreeSet<ObjectName>,
+    health_checks: HealthChecks,
+    triggers: Triggers,
     listings: Listings,
     unread: Unread,
     reports: Reports,
@@ -47,13 +62,20 @@ pub struct Index {
 }
 
 impl Index {
-    /// An empty index for the node of this name.
+    /// An empty index for the node of this name. Everything counts.
     #[must_use]
     pub fn new(node_name: &str) -> Self {
+        Self::with_rules(node_name, Rules::default())
+    }
+
+    /// An empty index for the node of this name.
+    #[must_use]
+    pub fn with_rules(node_name: &str, rules: Rules) -> Self {
         Self {
+            rules,
             place: Place {
                 node: node_name.into(),
-                zone: None,
+                ..Place::default()
             },
             node: None,
             services: BTreeMap::new(),
@@ -61,6 +83,8 @@ impl Index {
             service_cidrs: BTreeMap::new(),
             claims: Claims::default(),
             dirty: BTreeSet::new(),
+            health_checks: HealthChecks::new(),
+            triggers: Triggers::default(),
             listings: Listings::default(),
             unread: Unread::default(),
             reports: Reports::default(),
@@ -101,6 +125,14 @@ impl Index {
         }
     }
 
+    /// Takes into account which address of each family the node has for itself, as far as they are known.
+    pub fn set_primary(&mut self, primary: BTreeMap<Family, Address>) {
+        if primary != self.place.primary {
+            self.place.primary = primary;
+            self.touch(Entry::has_source_ranges);
+        }
+    }
+
     /// Whether every kind has been listed once. Before that nothing may be programmed (semantics 11.01).
     #[must_use]
     pub fn synced(&self) -> bool {
@@ -130,6 +162,10 @@ impl Index {
             let conflicts = entry.take_changes(&name, &self.place, &self.claims, &mut changes);
             self.reports
                 .set(Kind::Service, &name, Topic::Conflicts, conflicts);
+            for family in [Family::V4, Family::V6] {
+                let check = entry.health_check(family, &self.place);
+                health::set(&mut self.health_checks, &name, family, check);
+            }
             if entry.is_empty() {
                 self.services.remove(&name);
             }
@@ -143,15 +179,35 @@ impl Index {
         self.reports.take()
     }
 
+    /// All problems that there are now.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.reports.current()
+    }
+
+    /// What load balancers shall be told that ask for endpoints of this node, as of the last
+    /// [`Index::take_changes`].
+    #[must_use]
+    pub fn health_checks(&self) -> &HealthChecks {
+        &self.health_checks
+    }
+
+    /// When the changes of endpoints since the last call were triggered, as far as somebody wrote that down. Of those
+    /// before `since` nobody knows how long they have waited for this kproxy to start.
+    pub fn take_triggers(&mut self, since: Timestamp) -> impl Iterator<Item = (Family, Timestamp)> + use<> {
+        self.triggers.take().filter(move |(_, trigger)| *trigger > since)
+    }
+
     /// This node's object, as soon as it has been seen.
     #[must_use]
     pub fn node(&self) -> Option<&Node> {
         self.node.as_ref()
     }
 
-    /// The ranges that ClusterIPs come from.
-    pub fn service_cidrs(&self) -> impl Iterator<Item = &ServiceCidr> {
-        self.service_cidrs.values()
+    /// The ranges that ClusterIPs come from, in both families.
+    #[must_use]
+    pub fn service_cidrs(&self) -> BTreeSet<Cidr> {
+        let cidrs = self.service_cidrs.values().flat_map(|object| &object.cidrs);
+        cidrs.copied().collect()
     }
 
     /// Keeps the books of one change. Nothing is returned for an object that can not be read: what was known of it stays.
@@ -186,7 +242,7 @@ impl Index {
     }
 
     fn change_service(&mut self, name: ObjectName, service: Option<Service>) {
-        let service = service.map(|service| self.names.share_service(service));
+        let service = service.map(|service| self.names.share_service(self.rules.admit(service)));
         let name = service.as_ref().map_or(name, |service| service.name.clone());
         if service.is_none() && !self.services.contains_key(&name) {
             return;
@@ -212,12 +268,16 @@ impl Index {
             && let Some(entry) = self.services.get_mut(&previous)
             && entry.remove_slice(name)
         {
+            self.triggers.removed(&previous);
             self.dirty.insert(previous);
         }
-        if let (Some(owner), Some(slice)) = (owner, slice)
-            && self.services.entry(owner.clone()).or_default().put_slice(slice)
-        {
-            self.dirty.insert(owner);
+        if let (Some(owner), Some(slice)) = (owner, slice) {
+            let entry = self.services.entry(owner.clone()).or_default();
+            if !entry.has_slice(&slice) {
+                self.triggers.changed(&slice);
+                entry.put_slice(slice);
+                self.dirty.insert(owner);
+            }
         }
     }
 
@@ -228,10 +288,15 @@ impl Index {
         }
         if node.zone != self.place.zone {
             self.place.zone.clone_from(&node.zone);
-            let hinted = self.services.iter().filter(|(_, entry)| entry.has_zone_hints());
-            self.dirty.extend(hinted.map(|(name, _)| name.clone()));
+            self.touch(Entry::has_zone_hints);
         }
         self.node = Some(node);
+    }
+
+    /// What the node is has changed: these services have to be compiled again.
+    fn touch(&mut self, concerned: fn(&Entry) -> bool) {
+        let touched = self.services.iter().filter(|(_, entry)| concerned(entry));
+        self.dirty.extend(touched.map(|(name, _)| name.clone()));
     }
 
     fn change_service_cidr(&mut self, name: ObjectName, cidr: Option<ServiceCidr>) {

@@ -44,6 +44,10 @@ impl Reports {
         std::mem::take(&mut self.fresh)
     }
 
+    pub(super) fn current(&self) -> impl Iterator<Item = &Problem> {
+        self.current.values().flatten()
+    }
+
     /// Objects of a kind whose fields have problems.
     pub(super) fn names(&self, kind: Kind) -> BTreeSet<ObjectName> {
         let ours = self

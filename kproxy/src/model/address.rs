@@ -44,10 +44,21 @@ impl fmt::Display for Cidr {
 }
 
 impl Cidr {
+    /// The prefix that holds one address alone.
+    #[must_use]
+    pub fn host(address: Address) -> Self {
+        let length = match address.family() {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        };
+        Self { address, length }
+    }
+
     /// Whether an address is in it.
     #[must_use]
     pub fn contains(&self, address: &Address) -> bool {
-        self.range().contains(address)
+        let same_family = self.family() == address.family();
+        same_family && (self.length == 0 || self.range().contains(address))
     }
 
     /// As the data plane keeps it.

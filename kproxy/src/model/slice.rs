@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 use k8s_openapi::api::discovery::v1;
+use k8s_openapi::jiff::Timestamp;
 use kproxy_common::{Address, Family, Port, Protocol};
 
 use super::address::parse_family;
@@ -11,6 +12,8 @@ use super::{Kind, Name, ObjectName, Parsed, Problem, Reason, parse_address, pars
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The label that takes a slice away from service proxies, whatever its value (semantics 1.03).
 const HEADLESS: &str = "service.kubernetes.io/headless";
+/// The annotation that says when the last change of a pod or Service was that the slice reflects.
+const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// Some endpoints of a service, in one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Slice {
     pub ports: Box<[SlicePort]>,
     /// The endpoints.
     pub endpoints: Box<[Endpoint]>,
+    /// When what led to its present content has happened, if its writer says so (semantics 9.20).
+    pub trigger: Option<Timestamp>,
 }
 
 /// A port of all endpoints of a slice.
@@ -107,12 +112,15 @@ impl TryFrom<v1::EndpointSlice> for Parsed<Slice> {
             namespace: name.namespace.clone(),
             name: service.as_str().into(),
         };
+        let annotations = slice.metadata.annotations;
+        let trigger = annotations.and_then(|texts| texts.get(TRIGGER)?.parse().ok());
         let object = Some(Slice {
             name: name.clone(),
             service,
             family,
             ports,
             endpoints,
+            trigger,
         });
         Ok(Self {
             name,
@@ -132,7 +140,8 @@ fn parse_slice_port(
     let name = port.name?.into();
     let protocol = parse_protocol(port.protocol.as_deref())
         .map_err(|reason| report(format!("ports[{position}].protocol"), reason));
-    let port = parse_port(number).map_err(|reason| report(format!("ports[{position}].port"), reason));
+    let port =
+        parse_port(number, "the port").map_err(|reason| report(format!("ports[{position}].port"), reason));
     Some(SlicePort {
         name,
         protocol: protocol.ok()?,

@@ -197,8 +197,9 @@ fn policies_and_affinity() {
         TrafficPolicy::Local,
         "1.10"
     );
+    let parsed = parse_service(json!({"internalTrafficPolicy": "local"})).unwrap();
     assert_eq!(
-        service(json!({"internalTrafficPolicy": "local"})).internal_policy,
+        parsed.object.unwrap().internal_policy,
         TrafficPolicy::Cluster,
         "1.10 exactly"
     );

@@ -1,75 +1,6 @@
-//! Semantics sections 2, 4a and 6 as tables. Endpoints are written on one line each:
-//! last byte of the address, node, then any of `ready serving terminating node:NAME zone:NAME`.
-
-use kproxy_common::FrontendFlags;
-use serde_json::{Value, json};
+//! Which endpoints serve a service port: semantics sections 2, 4a and 7.05 as tables.
 
 use super::*;
-use crate::model::samples;
-
-fn place() -> Place {
-    Place {
-        node: "here".into(),
-        zone: Some("a".into()),
-    }
-}
-
-fn endpoint(line: &str) -> Value {
-    let mut words = line.split(' ');
-    let (Some(byte), Some(node)) = (words.next(), words.next()) else {
-        panic!("{line:?}")
-    };
-    let words: Vec<&str> = words.collect();
-    let hints = |sort: &str| -> Vec<Value> {
-        words
-            .iter()
-            .filter_map(|word| word.strip_prefix(sort))
-            .map(|name| json!({ "name": name }))
-            .collect()
-    };
-    json!({
-        "addresses": [format!("10.0.0.{byte}")],
-        "nodeName": node,
-        "conditions": {
-            "ready": words.contains(&"ready"),
-            "serving": words.contains(&"serving"),
-            "terminating": words.contains(&"terminating"),
-        },
-        "hints": {"forNodes": hints("node:"), "forZones": hints("zone:")},
-    })
-}
-
-fn slice(name: &str, lines: &[&str]) -> Slice {
-    let endpoints: Vec<Value> = lines.iter().map(|line| endpoint(line)).collect();
-    samples::slice(json!({"metadata": {"name": name}, "endpoints": endpoints}))
-}
-
-fn compile_one(spec: Value, slices: &[Slice], place: &Place) -> WantedService {
-    let service = samples::service(spec);
-    compile(&service, &service.ports[0], Family::V4, slices, place)
-}
-
-/// Addresses' last bytes with ports when they are not 8080.
-fn set(endpoints: &[crate::plan::Endpoint]) -> String {
-    let names = endpoints.iter().map(|endpoint| {
-        let text = endpoint.to_string();
-        text.trim_start_matches("10.0.0.")
-            .trim_end_matches(":8080")
-            .to_owned()
-    });
-    names.collect::<Vec<_>>().join(" ")
-}
-
-/// The flags that say what an empty set does.
-fn drops(wanted: &WantedService) -> bool {
-    let drop = FrontendFlags::DROP_INSIDE | FrontendFlags::DROP_OUTSIDE;
-    let flags = wanted.frontends.values().next().unwrap().flags;
-    assert!(
-        flags.contains(drop) || !flags.intersects(drop),
-        "a ClusterIP treats everybody the same: 3.12"
-    );
-    flags.contains(drop)
-}
 
 /// Title, internal policy, endpoints, cluster set, local set, all endpoints, whether it drops.
 type Row = (
@@ -163,6 +94,7 @@ fn hints_need_a_known_place_and_spare_the_local_set() {
     let nowhere = Place {
         node: "here".into(),
         zone: None,
+        ..Place::default()
     };
     assert_eq!(
         set(&compile_one(json!({}), &slices, &nowhere).cluster),
@@ -256,37 +188,4 @@ fn families_are_apart() {
             "1.14, 2.01 {family}"
         );
     }
-}
-
-#[test]
-fn the_cluster_ip_carries_what_the_data_plane_needs() {
-    let slices = [slice("web-1", &["1 here ready serving", "2 there ready serving"])];
-    let wanted = compile_one(
-        json!({"sessionAffinity": "ClientIP", "internalTrafficPolicy": "Local"}),
-        &slices,
-        &place(),
-    );
-    let (key, frontend) = wanted.frontends.first_key_value().unwrap();
-    assert_eq!(
-        (
-            key.address.to_string().as_str(),
-            key.port.number(),
-            key.protocol.number()
-        ),
-        ("10.96.0.1", 80, 6),
-        "3.01"
-    );
-    assert_eq!(frontend.flags, FrontendFlags::CLUSTER_IP);
-    assert_eq!(frontend.affinity_seconds, 10_800, "6.03");
-    assert_eq!(
-        (frontend.inside, frontend.outside),
-        (crate::plan::BackendSet::Local, crate::plan::BackendSet::Local),
-        "3.13"
-    );
-    let local: Vec<bool> = wanted
-        .endpoints
-        .values()
-        .map(|flags| flags.contains(BackendFlags::LOCAL))
-        .collect();
-    assert_eq!(local, [true, false], "2.14");
 }

@@ -1,85 +1,6 @@
-//! Apply an object, look at the answer.
-
-use serde_json::{Value, json};
+//! Events in any order, and what differs by them.
 
 use super::*;
-use crate::model::samples;
-
-/// An index whose lists are complete and empty.
-fn synced() -> Index {
-    let mut index = Index::new("here");
-    for kind in Kind::ALL {
-        index.apply(Event::now(News::Listing(kind)));
-        index.apply(Event::now(News::Listed(kind)));
-    }
-    assert!(index.synced());
-    index
-}
-
-fn put_service(index: &mut Index, name: &str, spec: Value) {
-    let mut parsed = samples::parse_service(spec).unwrap();
-    parsed.name = ObjectName::new("default", name);
-    if let Some(service) = &mut parsed.object {
-        service.name = parsed.name.clone();
-    }
-    index.apply(Event::now(News::Service(Change::Applied(parsed))));
-}
-
-fn put_aged_service(index: &mut Index, name: &str, created: i64) {
-    let mut parsed = samples::parse_service(json!({})).unwrap();
-    parsed.name = ObjectName::new("default", name);
-    let service = parsed.object.as_mut().unwrap();
-    service.name = parsed.name.clone();
-    service.created = Some(k8s_openapi::jiff::Timestamp::from_second(created).unwrap());
-    index.apply(Event::now(News::Service(Change::Applied(parsed))));
-}
-
-fn remove_service(index: &mut Index, name: &str) {
-    index.apply(Event::now(News::Service(Change::Removed(ObjectName::new(
-        "default", name,
-    )))));
-}
-
-fn put_slice(index: &mut Index, fields: Value) {
-    let parsed = samples::parse_slice(fields).unwrap();
-    index.apply(Event::now(News::Slice(Change::Applied(parsed))));
-}
-
-fn remove_slice(index: &mut Index, name: &str) {
-    index.apply(Event::now(News::Slice(Change::Removed(ObjectName::new(
-        "default", name,
-    )))));
-}
-
-fn endpoints(addresses: &[&str]) -> Value {
-    addresses
-        .iter()
-        .map(|address| json!({"addresses": [address]}))
-        .collect()
-}
-
-/// The changes as lines: `+web: 10.0.0.1:8080` or `-web`.
-fn changes(index: &mut Index) -> Vec<String> {
-    let lines = index.take_changes().into_iter().map(|(name, wanted)| {
-        let port = if name.port.is_empty() {
-            name.name.clone()
-        } else {
-            format!("{}:{}", name.name, name.port)
-        };
-        match wanted {
-            None => format!("-{port}"),
-            Some(wanted) => {
-                let backends: Vec<_> = wanted.cluster.iter().map(ToString::to_string).collect();
-                format!("+{port}: {}", backends.join(" ")).trim_end().to_owned()
-            }
-        }
-    });
-    lines.collect()
-}
-
-fn problems(index: &mut Index) -> Vec<String> {
-    index.take_problems().iter().map(ToString::to_string).collect()
-}
 
 #[test]
 fn nothing_is_given_before_all_lists_are_complete() {
@@ -212,54 +133,6 @@ fn what_vanished_while_nobody_watched_goes() {
 }
 
 #[test]
-fn the_oldest_service_has_the_frontend() {
-    let mut index = synced();
-    put_aged_service(&mut index, "young", 200);
-    assert_eq!(changes(&mut index), ["+young:"]);
-    put_aged_service(&mut index, "old", 100);
-    assert_eq!(changes(&mut index), ["+old:", "-young"], "the older one takes it");
-    let told = problems(&mut index);
-    assert!(
-        told[0].contains("Service default/young")
-            && told[0].contains("10.96.0.1 port 80/TCP belongs to Service default/old"),
-        "{told:?}"
-    );
-    put_aged_service(&mut index, "also-old", 100);
-    assert_eq!(
-        changes(&mut index),
-        ["+also-old:", "-old"],
-        "of the same age the first by name"
-    );
-    problems(&mut index);
-    put_aged_service(&mut index, "young", 200);
-    assert!(
-        changes(&mut index).is_empty() && problems(&mut index).is_empty(),
-        "told once"
-    );
-    remove_service(&mut index, "old");
-    remove_service(&mut index, "also-old");
-    assert_eq!(changes(&mut index), ["-also-old", "+young:"], "handed over");
-    put_aged_service(&mut index, "young", 300);
-    assert!(changes(&mut index).is_empty(), "recreated alone");
-    put_service(&mut index, "young", json!({"clusterIP": "10.96.0.9"}));
-    put_aged_service(&mut index, "old", 400);
-    assert_eq!(changes(&mut index), ["+old:", "+young:"], "both have their own");
-    assert!(problems(&mut index).is_empty());
-}
-
-#[test]
-fn a_loser_keeps_its_other_frontends() {
-    let mut index = synced();
-    put_service(&mut index, "a", json!({"ports": [{"name": "x", "port": 80}]}));
-    put_service(
-        &mut index,
-        "b",
-        json!({"ports": [{"name": "x", "port": 80}, {"name": "y", "port": 81}]}),
-    );
-    assert_eq!(changes(&mut index), ["+a:x:", "+b:y:"]);
-}
-
-#[test]
 fn problems_are_told_once_and_again_after_they_were_gone() {
     let mut index = synced();
     let bad = json!({"ports": [{"port": 80}, {"name": "b", "port": 70_000}]});
@@ -301,35 +174,153 @@ fn an_unreadable_object_leaves_what_was_known() {
 }
 
 #[test]
-fn a_new_zone_takes_effect_at_once() {
-    let put_node = |index: &mut Index, name: &str, zone: &str| {
-        let mut node = samples::node(json!({"metadata": {"labels": {"topology.kubernetes.io/zone": zone}}}));
-        node.name = name.into();
-        let name = ObjectName::new("", name);
-        index.apply(Event::now(News::Node(Change::Applied(Parsed {
-            name,
-            object: Some(node),
-            problems: vec![],
-        }))));
-    };
+fn labels_and_types_take_a_service_away_and_give_it_back() {
+    let proxy =
+        |value: &str| json!({"metadata": {"labels": {"service.kubernetes.io/service-proxy-name": value}}});
+    let rows = [
+        ("1.01 another proxy's", proxy("other")),
+        ("1.01 nobody's name is a name", proxy("")),
+        ("1.02 headless", json!({"spec": {"clusterIP": "None"}})),
+        ("1.06 without an address", json!({"spec": {"clusterIP": ""}})),
+        ("1.07, 1.29 an alias", json!({"spec": {"type": "ExternalName"}})),
+    ];
+    let mut index = synced();
+    for (row, fields) in rows {
+        put_service(&mut index, "web", json!({}));
+        assert_eq!(changes(&mut index), ["+web:"], "{row}");
+        put_object(&mut index, "web", fields);
+        assert_eq!(changes(&mut index), ["-web"], "{row}");
+    }
+}
+
+#[test]
+fn the_type_may_change() {
+    let ingress = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}});
+    let node_port = json!([{"port": 80, "nodePort": 30080}]);
+    let rows = [
+        ("ClusterIP", json!({"spec": {}}), "+web: 10.96.0.1:80/TCP"),
+        (
+            "NodePort",
+            json!({"spec": {"type": "NodePort", "ports": node_port}}),
+            "+web: 0.0.0.0:30080/TCP 10.96.0.1:80/TCP",
+        ),
+        (
+            "LoadBalancer",
+            json!({"spec": {"type": "LoadBalancer", "ports": node_port}, "status": ingress}),
+            "+web: 0.0.0.0:30080/TCP 10.96.0.1:80/TCP 203.0.113.1:80/TCP",
+        ),
+        ("ClusterIP again", json!({"spec": {}}), "+web: 10.96.0.1:80/TCP"),
+        ("ExternalName", json!({"spec": {"type": "ExternalName"}}), "-web"),
+        ("and back", json!({"spec": {}}), "+web: 10.96.0.1:80/TCP"),
+    ];
+    let mut index = synced();
+    for (row, fields, expected) in rows {
+        put_object(&mut index, "web", fields);
+        assert_eq!(frontends(&mut index), [expected], "1.29 {row}");
+    }
+}
+
+#[test]
+fn a_slice_may_become_headless_or_change_its_family() {
     let mut index = synced();
     put_service(&mut index, "web", json!({}));
+    let rows = [
+        (
+            "1.03",
+            json!({"metadata": {"labels": {"service.kubernetes.io/headless": ""}}}),
+        ),
+        ("2.01", json!({"addressType": "FQDN"})),
+        (
+            "2.02",
+            json!({"metadata": {"labels": {"kubernetes.io/service-name": ""}}}),
+        ),
+    ];
+    for (row, fields) in rows {
+        put_slice(&mut index, json!({"endpoints": endpoints(&["10.0.0.1"])}));
+        assert_eq!(changes(&mut index), ["+web: 10.0.0.1:8080"], "{row}");
+        put_slice(&mut index, fields);
+        assert_eq!(changes(&mut index), ["+web:"], "{row}");
+    }
+}
+
+#[test]
+fn an_event_compiles_what_it_changes() {
+    let mut index = synced();
+    for number in 0..100 {
+        let spec =
+            json!({"clusterIP": format!("10.96.1.{number}"), "externalIPs": [format!("192.0.2.{number}")]});
+        put_service(&mut index, &format!("web-{number}"), spec);
+    }
+    assert_eq!(index.dirty.len(), 100);
+    changes(&mut index);
+    let touched = |index: &mut Index| {
+        let names: Vec<_> = index.dirty.iter().map(ToString::to_string).collect();
+        changes(index);
+        names
+    };
     put_slice(
         &mut index,
-        json!({"endpoints": [
-            {"addresses": ["10.0.0.1"], "hints": {"forZones": [{"name": "a"}]}},
-            {"addresses": ["10.0.0.2"], "hints": {"forZones": [{"name": "b"}]}},
-        ]}),
+        json!({"metadata": {"labels": {"kubernetes.io/service-name": "web-7"}}, "endpoints": endpoints(&["10.0.0.1"])}),
     );
-    assert_eq!(changes(&mut index), ["+web: 10.0.0.1:8080 10.0.0.2:8080"], "2.38");
-    put_node(&mut index, "here", "a");
-    assert_eq!(changes(&mut index), ["+web: 10.0.0.1:8080"], "2.39");
-    put_node(&mut index, "there", "b");
-    assert!(changes(&mut index).is_empty(), "1.04 another node");
-    put_node(&mut index, "here", "b");
-    assert_eq!(changes(&mut index), ["+web: 10.0.0.2:8080"], "2.39");
-    index.apply(Event::now(News::Node(Change::Removed(ObjectName::new(
-        "", "here",
-    )))));
-    assert!(changes(&mut index).is_empty() && index.node().is_some(), "10.21");
+    assert_eq!(touched(&mut index), ["default/web-7"], "an endpoint");
+    put_service(
+        &mut index,
+        "web-8",
+        json!({"clusterIP": "10.96.1.8", "externalIPs": ["192.0.2.9"]}),
+    );
+    assert_eq!(
+        touched(&mut index),
+        ["default/web-8", "default/web-9"],
+        "a frontend is taken from another"
+    );
+    put_service(&mut index, "new", json!({"clusterIP": "10.96.2.1"}));
+    assert_eq!(touched(&mut index), ["default/new"]);
+    put_service(
+        &mut index,
+        "new",
+        json!({"clusterIP": "10.96.2.1", "publishNotReadyAddresses": true,
+        "loadBalancerIP": "192.0.2.1", "loadBalancerClass": "x", "trafficDistribution": "PreferClose", "selector": {"a": "b"}}),
+    );
+    assert_eq!(touched(&mut index), [""; 0], "1.11, 1.27");
+    index.apply(Event::now(News::Listing(Kind::Service)));
+    assert_eq!(touched(&mut index), [""; 0], "2.04 a list says nothing new");
+}
+
+#[test]
+fn triggers_are_kept_until_they_are_in_force() {
+    let mut index = synced();
+    let slice = |name: &str, trigger: &str, address: &str| {
+        json!({
+            "metadata": {"name": name, "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": trigger}},
+            "endpoints": endpoints(&[address]),
+        })
+    };
+    let started = Timestamp::from_second(1000).unwrap();
+    let take = |index: &mut Index| -> Vec<String> {
+        let triggers = index.take_triggers(started);
+        triggers
+            .map(|(family, trigger)| format!("{family} {}", trigger.as_second()))
+            .collect()
+    };
+    put_slice(&mut index, slice("web-1", &age(2000), "10.0.0.1"));
+    put_slice(&mut index, slice("web-1", &age(2001), "10.0.0.2"));
+    put_slice(&mut index, slice("web-2", &age(2002), "10.0.0.3"));
+    assert_eq!(
+        take(&mut index),
+        ["IPv4 2000", "IPv4 2001", "IPv4 2002"],
+        "9.20 one sample each"
+    );
+    put_slice(&mut index, slice("web-2", &age(2002), "10.0.0.3"));
+    assert_eq!(take(&mut index), [""; 0], "9.20 nothing has changed");
+    put_slice(&mut index, slice("web-1", &age(999), "10.0.0.4"));
+    assert_eq!(take(&mut index), [""; 0], "9.20 before the start");
+    put_slice(&mut index, slice("web-1", "yesterday", "10.0.0.5"));
+    assert_eq!(take(&mut index), [""; 0], "9.20 not a time");
+    put_slice(&mut index, slice("web-1", &age(2003), "10.0.0.6"));
+    remove_slice(&mut index, "web-2");
+    assert_eq!(
+        take(&mut index),
+        [""; 0],
+        "9.20 a slice that goes takes what is pending along"
+    );
 }
