@@ -18,6 +18,9 @@ bitflags! {
         const NODE = 1 << 1;
         /// The ClusterIP of a service that is served: its other ports are rejected (semantics 4.08).
         const CLUSTER_IP = 1 << 2;
+        /// An address of a `ServiceCIDR` that is bound to an interface of this node: what is no service there belongs to
+        /// whoever listens, and is never dropped as unallocated (semantics 4.13).
+        const BOUND = 1 << 3;
     }
 }
 

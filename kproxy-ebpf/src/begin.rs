@@ -35,11 +35,11 @@ pub fn choose<T: Tables>(
     if segment.flags.rst() {
         return Err(Verdict::Bystander);
     }
-    let begins = !segment.is_tcp() || segment.flags.opens();
+    let begins = segment.begins();
     let destination = FrontendKey::new(tuple.destination, tuple.destination_port, tuple.protocol);
     let request = Request {
         door: Door::PodIngress,
-        // In the middle of a connection it belongs to a process of the node, which was there before the NodePort.
+        // The middle of a connection belongs to a process of the node that was there before the NodePort.
         role: if begins {
             role
         } else {

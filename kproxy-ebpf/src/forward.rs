@@ -1,7 +1,7 @@
 //! Requests: a packet that enters by a pod's door.
 
 use bytemuck::Zeroable as _;
-use kproxy_common::{AddressRole, Applies, Door, Flow, Protocol};
+use kproxy_common::{AddressRole, Applies, Door, Flow};
 
 use crate::begin;
 use crate::lookup::{self, Vacancy};
@@ -37,13 +37,11 @@ fn stranger<P: Packet, T: Tables>(packet: &P, tables: &T, network: &Network) -> 
     if !lookup::is_in_service_cidr(tables, &network.destination) {
         return Verdict::Bystander;
     }
-    // A connection that is older than the range it is in goes on.
-    let begins = network.protocol != Protocol::TCP
-        || parse::segment(packet, network).is_ok_and(|segment| segment.flags.opens());
-    if begins {
-        Verdict::DropUnallocated
-    } else {
-        Verdict::Bystander
+    match parse::segment(packet, network) {
+        // A connection that is older than the range it is in goes on.
+        Ok(segment) if !segment.begins() => Verdict::Bystander,
+        Ok(_) | Err(NoTuple::OtherProtocol | NoTuple::Fragment) => Verdict::DropUnallocated,
+        Err(NoTuple::Truncated) => Verdict::Bystander,
     }
 }
 

@@ -11,7 +11,7 @@
 //! * [`lookup`]: the frontend that stands for a destination, and what a destination without one is
 //! * [`balance`]: a frontend's choice among its backends, with [`admission`] (source ranges) and [`affinity`]
 //! * [`begin`]: a new flow
-//! * [`translate`]: the rewrite and its checksums ([`checksum`])
+//! * [`translate`]: the rewrite and its checksums ([`checksum`], [`crc32c`])
 //! * [`forward`], [`reply`]: the two directions at a pod's door
 //! * [`reject`]: port unreachable
 //! * [`socket`]: the same decisions for a process's socket
@@ -29,6 +29,7 @@ pub mod affinity;
 pub mod balance;
 pub mod begin;
 pub mod checksum;
+pub mod crc32c;
 pub mod forward;
 pub mod lookup;
 pub mod packet;

@@ -20,12 +20,16 @@ const QUOTE_WORDS: usize = (60 + 20) / 4;
 /// Turns the packet into the message that rejects it, addressed to its sender.
 ///
 /// It quotes the network header and as much of the transport header as the sender needs to find its socket: the
-/// whole of it without options for TCP, which also keeps the fields that a device would still complete, and eight bytes
-/// otherwise. `None` for a packet that is shorter.
+/// whole of it without options for TCP, which also keeps the fields that a device would still complete. Of SCTP it is the
+/// header and the start of the first chunk: Linux knows the socket of an INIT by the tag in there (`sctp_err_lookup`).
+/// `None` for a packet that is shorter.
 #[inline(always)]
 pub fn reject<P: Packet>(packet: &mut P) -> Option<()> {
     let network = wire::parse(packet)?;
-    let transport = if network.protocol == Protocol::TCP { 20 } else { 8 };
+    let transport = match network.protocol {
+        Protocol::TCP | Protocol::SCTP => 20,
+        _ => 8,
+    };
     packet.load::<u8>(network.transport() + transport - 1)?;
     let quote = network.length + transport;
     let header = match network.family {

@@ -97,7 +97,7 @@ impl Tables for Maps {
     #[inline(always)]
     fn in_source_range(&self, set: RangeSetId, address: &Address) -> bool {
         SOURCE_RANGES
-            .get(&Key::new(SourceRange::WHOLE, SourceRange::new(set, *address)))
+            .get(Key::new(SourceRange::WHOLE, SourceRange::new(set, *address)))
             .is_some()
     }
 

@@ -6,6 +6,7 @@
 
 pub mod frame;
 pub mod program;
+mod sctp;
 
 pub use frame::{Frame, Seen};
 pub use kproxy::memory::{Buffer, Checksum, MemorySocket, MemoryTables};
