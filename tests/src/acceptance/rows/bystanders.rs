@@ -4,10 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use kproxy_common::Family;
 
-use super::FAMILIES;
 use crate::acceptance::row::{Row, Step};
 use crate::acceptance::state::{PORT, WEB, web};
-use crate::acceptance::world::{CLIENT, Pod, service};
+use crate::acceptance::world::{FAMILIES, CLIENT, Pod, service};
 use crate::host::frame::{Frame, Tcp, Transport};
 
 const ETHERNET: usize = 14;

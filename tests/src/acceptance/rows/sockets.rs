@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use kproxy_common::Family;
 
-use super::{FAMILIES, for_each};
+use super::for_each;
 use crate::acceptance::row::{Ask, Expect, Row, Step, Via};
 use crate::acceptance::state::{PORT, Protocol, SHOP, State, WEB, shop, web};
-use crate::acceptance::world::{HOST, service};
+use crate::acceptance::world::{FAMILIES, HOST, service};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
