@@ -4,6 +4,7 @@ pub mod causes;
 pub mod cli;
 pub mod commands;
 pub mod compile;
+pub mod config;
 pub mod dataplane;
 pub mod devices;
 pub mod index;

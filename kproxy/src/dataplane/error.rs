@@ -114,6 +114,9 @@ pub enum OpenError {
         /// What is wrong.
         source: io::Error,
     },
+    /// The kernel does not say in which network namespace this process is.
+    #[error("asking for the cookie of this network namespace: {0}; kproxy needs Linux 5.14 or newer")]
+    Namespace(io::Error),
     /// A program could not be attached; programs named before it in the object are attached already.
     #[error(transparent)]
     Attach(#[from] AttachError),

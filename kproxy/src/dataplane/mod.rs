@@ -3,7 +3,7 @@
 //! * [`options`](Options): what to open and how large
 //! * `layout`: pinned maps are compared before they are adopted, and resized without losing flows
 //! * `programs`, `attach`: loading, and links that outlive the agent and are replaced in place
-//! * `tables`, `apply`: map contents as the plan knows them
+//! * `tables`, `prefix`, `apply`: map contents as the plan knows them
 //! * `pins`: the pin directory, and the removal of everything
 //! * `sys`: system calls that aya lacks, the agent's only unsafe code
 //!
@@ -19,6 +19,7 @@ pub mod log;
 mod object;
 mod options;
 mod pins;
+mod prefix;
 mod programs;
 mod resize;
 #[expect(
@@ -75,7 +76,11 @@ impl Dataplane {
         let pins = Pins::open(pin_dir)?;
         let decisions = layout::decide(OBJECT, sizes, &pins)?;
         let resize = Resize::prepare(&decisions, &pins)?;
-        let programs = Programs::load(OBJECT, sizes, settings, &decisions, &pins)?;
+        let mut settings = *settings;
+        if settings.node_namespace == 0 {
+            settings.node_namespace = sys::namespace::cookie().map_err(OpenError::Namespace)?;
+        }
+        let programs = Programs::load(OBJECT, sizes, &settings, &decisions, &pins)?;
         let resize = resize.start(&pins)?;
         let tables = Tables::open(&pins)?;
         let contents = tables.contents()?;
@@ -110,7 +115,7 @@ impl Dataplane {
     /// Names the map, the key and the service of the step that failed. The maps are consistent then; to go on, see
     /// [`Applied::heal`](crate::plan::Applied::heal).
     pub fn apply(&mut self, plan: &Plan) -> Result<Report, ApplyError> {
-        apply::apply(&self.tables, plan)
+        apply::apply(&mut self.tables, plan)
     }
 
     /// Opens a pod door on the host end of a pod's interface, given by its index in this network namespace; `name` is

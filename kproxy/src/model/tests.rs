@@ -371,3 +371,31 @@ fn nodes() {
         "2.38"
     );
 }
+
+#[test]
+fn nodes_that_are_about_to_go() {
+    let rows = [
+        ("9.09 a plain node", json!({}), true),
+        (
+            "9.09 being deleted",
+            json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+            false,
+        ),
+        (
+            "9.09 the autoscaler's taint, whatever its value and effect",
+            json!({"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "value": "1", "effect": "NoExecute"}]}}),
+            false,
+        ),
+        (
+            "9.09 cordoned, another taint, not ready",
+            json!({
+                "spec": {"unschedulable": true, "taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}]},
+                "status": {"conditions": [{"type": "Ready", "status": "False"}]},
+            }),
+            true,
+        ),
+    ];
+    for (what, fields, eligible) in rows {
+        assert_eq!(node(fields).is_eligible(), eligible, "{what}");
+    }
+}

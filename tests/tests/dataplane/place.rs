@@ -18,6 +18,8 @@ pub(crate) const SIZES: Sizes = Sizes {
     flows: 1024,
     flows_new: 256,
     socket_flows: 256,
+    affinity: 256,
+    source_ranges: 64,
 };
 
 /// A pin directory and a cgroup of one test, removed at its end.

@@ -200,8 +200,10 @@ impl<K: Kernel> Agent<K> {
             .iter()
             .filter_map(|step| step.service.as_ref())
             .collect();
+        // The node's are in every plan as long as they last.
+        let is_gone = |problem: &Problem| problem.service.as_ref().is_none_or(|it| served.contains(it));
         self.known
-            .retain(|problem| plan.problems.contains(problem) || !served.contains(&problem.service));
+            .retain(|problem| plan.problems.contains(problem) || !is_gone(problem));
     }
 
     fn tell_when_ready(&mut self) {

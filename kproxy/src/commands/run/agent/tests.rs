@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
-use kproxy_common::{Address, FrontendKey, Port, Protocol};
+use kproxy_common::{Address, AddressRange, FrontendKey, Port, Protocol};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinSet;
@@ -24,6 +24,7 @@ const CAPACITY: Capacity = Capacity {
     frontends: 64,
     slots: 256,
     backends: 64,
+    source_ranges: 16,
 };
 
 #[derive(Debug, Default)]
@@ -95,10 +96,6 @@ impl Kernel for Fake {
 
 fn write(contents: &mut MapContents, action: &Action) {
     match action.clone() {
-        Action::PutSourceRange { .. }
-        | Action::RemoveSourceRange { .. }
-        | Action::WriteServiceCidr { .. }
-        | Action::WriteNodeAddress { .. } => {}
         Action::WriteBackend { index, backend } | Action::RetireBackend { index, backend } => {
             let index = index.0 as usize;
             while contents.backends.len() <= index {
@@ -112,6 +109,21 @@ fn write(contents: &mut MapContents, action: &Action) {
                 contents.slots.push(bytemuck::Zeroable::zeroed());
             }
             contents.slots[base as usize..end].copy_from_slice(&slots);
+        }
+        Action::PutSourceRange { set, range } => {
+            contents.source_ranges.entry(set).or_default().insert(range);
+        }
+        Action::RemoveSourceRange { set, range } => {
+            contents.source_ranges.entry(set).or_default().remove(&range);
+        }
+        Action::WriteServiceCidr { index, range } => {
+            let index = index as usize;
+            let length = contents.service_cidrs.len().max(index + 1);
+            contents.service_cidrs.resize(length, AddressRange::UNSET);
+            contents.service_cidrs[index] = range;
+        }
+        Action::WriteNodeAddress { family, address } => {
+            contents.node_addresses.insert(family, address);
         }
         Action::PutAddress { address, role } => drop(contents.addresses.insert(address, role)),
         Action::PutFrontend { key, frontend } => drop(contents.frontends.insert(key, frontend)),
