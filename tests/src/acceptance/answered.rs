@@ -25,7 +25,10 @@ impl Answered {
                 ensure!(before == pod, "{before} answered before, and now {pod}");
             }
             Expect::Varied(pods) => {
-                self.varied.entry(pods.clone()).or_default().insert(pod.to_owned());
+                self.varied
+                    .entry(pods.clone())
+                    .or_default()
+                    .insert(pod.to_owned());
             }
             Expect::By(_)
             | Expect::Spread(_)

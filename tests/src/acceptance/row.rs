@@ -81,6 +81,8 @@ pub enum Step {
     },
     /// One packet of a conversation.
     Packet(Packet),
+    /// A packet of [`CLIENT`], byte by byte.
+    Raw(Vec<u8>, Then),
     /// A packet from a pod, byte by byte, and then to one: nobody may touch it.
     Bystander(Vec<u8>),
     /// Time passes.
@@ -266,6 +268,7 @@ impl Step {
             (Self::Wait(_) | Self::RefuseInserts(_), Runner::Kernel)
             | (
                 Self::Packet(_)
+                | Self::Raw(..)
                 | Self::Bystander(_)
                 | Self::Wait(_)
                 | Self::Evict(_)
@@ -275,7 +278,10 @@ impl Step {
                 Runner::Netns,
             ) => false,
             (_, Runner::Host)
-            | (Self::State(_) | Self::Packet(_) | Self::Bystander(_) | Self::Evict(_), Runner::Kernel)
+            | (
+                Self::State(_) | Self::Packet(_) | Self::Raw(..) | Self::Bystander(_) | Self::Evict(_),
+                Runner::Kernel,
+            )
             | (
                 Self::State(_)
                 | Self::Alternate { .. }

@@ -38,6 +38,8 @@ struct External {
 pub const WEB: u8 = 10;
 /// The number of [`shop`] in its `ClusterIP`.
 pub const SHOP: u8 = 20;
+/// Where a load balancer asks for the pods of a node.
+const HEALTH_CHECK: u16 = 32_000;
 /// The port that both are served under.
 pub const PORT: u16 = 80;
 
@@ -205,6 +207,7 @@ impl Service {
                 "ipFamilyPolicy": "RequireDualStack",
                 "internalTrafficPolicy": policy(self.local),
                 "externalTrafficPolicy": policy(*local),
+                "healthCheckNodePort": (*local && kind == "LoadBalancer").then_some(HEALTH_CHECK),
                 "externalIPs": in_both_families(external_ips).collect::<Vec<_>>(),
                 "loadBalancerSourceRanges": source_ranges,
                 "sessionAffinity": if self.affinity_seconds.is_some() { "ClientIP" } else { "None" },
@@ -259,4 +262,3 @@ fn policy(local: bool) -> &'static str {
 fn port_name(protocol: Protocol, port: u16) -> String {
     format!("{}-{port}", protocol.name().to_lowercase())
 }
-

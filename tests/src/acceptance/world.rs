@@ -143,7 +143,9 @@ impl Vip {
     pub fn address(self, family: Family) -> IpAddr {
         match (self, family) {
             (Self::Number(number), Family::V4) => Ipv4Addr::new(198, 51, 100, number).into(),
-            (Self::Number(number), Family::V6) => Ipv6Addr::new(0xfd98, 0, 0, 0, 0, 0, 0, number.into()).into(),
+            (Self::Number(number), Family::V6) => {
+                Ipv6Addr::new(0xfd98, 0, 0, 0, 0, 0, 0, number.into()).into()
+            }
             (Self::Node, family) => HOST.address(family),
         }
     }

@@ -68,7 +68,10 @@ pub fn wanted(node: &str, manifests: &str) -> anyhow::Result<Vec<WantedService>>
 
 /// The node as its object describes it: `NodePorts` are served under its addresses, and it has no others.
 fn node(index: &Index) -> WantedNode {
-    let addresses = index.node().map(|node| node.addresses.clone()).unwrap_or_default();
+    let addresses = index
+        .node()
+        .map(|node| node.addresses.clone())
+        .unwrap_or_default();
     WantedNode {
         node_port_addresses: addresses.iter().copied().collect(),
         bound: addresses.iter().copied().collect(),

@@ -111,6 +111,7 @@ impl Netns {
             Step::Reuse { ask, end: End::Reset } => request::reuse(self.host(ask.from), ask, REUSES),
             Step::Reuse { end: End::Fin, .. }
             | Step::Packet(_)
+            | Step::Raw(..)
             | Step::Bystander(_)
             | Step::Wait(_)
             | Step::Evict(_)

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 
 use super::allowed;
-use crate::acceptance::row::{Ask, Expect, Via};
 use crate::acceptance::answered::Answered;
+use crate::acceptance::row::{Ask, Expect, Via};
 use crate::acceptance::spread;
 use crate::acceptance::state::Protocol;
 use crate::acceptance::world::{self, HOST, Pod};
@@ -28,7 +28,12 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
     };
     let answered = matches!(
         ask.expect,
-        Expect::By(_) | Expect::Spread(_) | Expect::Same | Expect::One(_) | Expect::Varied(_) | Expect::Refused
+        Expect::By(_)
+            | Expect::Spread(_)
+            | Expect::Same
+            | Expect::One(_)
+            | Expect::Varied(_)
+            | Expect::Refused
     );
     Options {
         timeout: if answered { PATIENT } else { IMPATIENT },

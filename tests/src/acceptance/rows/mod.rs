@@ -1,17 +1,22 @@
 //! The table.
 
+mod affinity;
 mod bystanders;
 mod changes;
 mod departures;
 mod evictions;
+mod external;
 mod headers;
+mod node_ports;
 mod policies;
 mod requests;
 mod sctp;
 mod sharing;
 mod sockets;
+mod source_ranges;
 mod tcp;
 mod udp;
+mod vacancies;
 
 use std::net::SocketAddr;
 
@@ -38,10 +43,14 @@ pub fn all() -> Vec<Row> {
         headers::rows(),
         bystanders::rows(),
         sockets::rows(),
+        node_ports::rows(),
+        external::rows(),
+        source_ranges::rows(),
+        affinity::rows(),
+        vacancies::rows(),
     ]
     .concat()
 }
-
 
 /// One combination of what most rows vary.
 #[derive(Clone, Copy, Debug)]

@@ -56,11 +56,6 @@ pub(super) fn rows() -> Vec<Row> {
                     .step(ask().expect(Expect::Refused)),
             );
             rows.push(
-                Row::new(name("a port that is not served is left alone"))
-                    .state(web(&["web-1"]))
-                    .step(ask().port(PORT + 1).expect(Expect::Untouched)),
-            );
-            rows.push(
                 Row::new(name("two services are told apart"))
                     .state(State::of([web(&["web-1"]), shop(&["web-1"]).target(8081)]))
                     .step(ask().by(&["web-1"]))

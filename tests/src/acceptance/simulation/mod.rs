@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::row::{Ask, End, Expect, Half, Row, Step};
 use super::answered::Answered;
+use super::row::{Ask, End, Expect, Half, Row, Step};
 use super::spread;
 use super::state::Protocol;
 use super::world::Pod;
@@ -105,6 +105,7 @@ impl<M: Machine> Simulation<M> {
             Step::Alternate { ask, to } => self.alternate(ask, *to),
             Step::Reuse { ask, end } => self.reuse(ask, *end),
             Step::Packet(packet) => self.packet(packet),
+            Step::Raw(bytes, then) => self.raw(bytes, then),
             Step::Bystander(bytes) => self.bystander(bytes),
             Step::Wait(time) => {
                 self.machine.wait(*time);
@@ -233,6 +234,7 @@ fn summary(step: &Step) -> String {
             "{:?} sends {:?} between port {} and {}",
             packet.side, packet.kind, packet.port, packet.to
         ),
+        Step::Raw(bytes, _) => format!("the client sends {bytes:02x?}"),
         Step::Bystander(_) => "a bystander".to_owned(),
         Step::Wait(time) => format!("{time:?} pass"),
         Step::Evict(half) => format!("eviction of {half:?}"),

@@ -245,7 +245,10 @@ impl<M: Machine> Simulation<M> {
                 return Ok(Some(if errno == Errno::ConnectionRefused {
                     Came::Refusal
                 } else {
-                    ensure!(errno == dropped, "the call fails with {errno:?} instead of {dropped:?}");
+                    ensure!(
+                        errno == dropped,
+                        "the call fails with {errno:?} instead of {dropped:?}"
+                    );
                     Came::Denial
                 }));
             }
