@@ -42,4 +42,4 @@ pub use flow::{Applies, Flow, FlowState, Tuple};
 pub use frontend::{AddressRole, Frontend, FrontendFlags, FrontendKey, ServiceId, SlotRun};
 pub use range::{AddressRange, RangeSetId, SourceRange};
 pub use settings::{Nanoseconds, Settings};
-pub use socket::{SocketFlow, SocketFlowKey, SocketPeer};
+pub use socket::{SocketFlow, SocketFlowKey, SocketPeer, StalePeer};

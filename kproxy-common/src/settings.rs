@@ -49,6 +49,6 @@ impl Settings {
         tcp_idle: Nanoseconds::from_seconds(86_400),
         touch_after: Nanoseconds::from_seconds(1),
         node_namespace: 0,
-        loopback_node_ports: 0,
+        loopback_node_ports: 1,
     };
 }

@@ -14,4 +14,5 @@ pub mod node;
 pub mod paths;
 pub mod plan;
 pub mod sizes;
+pub mod sockets;
 pub mod source;

@@ -12,6 +12,7 @@ use kproxy_common::{Address, Counter, Door, Port, Protocol, SocketPeer};
 
 use crate::balance::Chosen;
 use crate::tables::Tables;
+use crate::track;
 
 pub use datagram::{receive, send};
 
@@ -127,4 +128,12 @@ pub fn peer_name<S: Socket>(socket: &S, real: Peer) -> Option<Peer> {
         address: peer.service_address,
         port: peer.service_port,
     })
+}
+
+/// Whether a socket was connected through a service to a backend that the service has not any more.
+///
+/// It may be connected to something else by now, or be about to: what it is connected to must be compared.
+#[inline(always)]
+pub fn has_lost_its_backend<T: Tables>(tables: &T, peer: &SocketPeer) -> bool {
+    peer.backend_port != Port::new(0) && track::is_gone(tables, peer.backend, peer.generation)
 }

@@ -25,7 +25,6 @@ impl HostMachine {
     pub fn new(seed: u64) -> Self {
         let mut tables = MemoryTables::new(seed);
         tables.settings.node_namespace = NODE_NAMESPACE;
-        tables.settings.loopback_node_ports = 1;
         Self {
             programmer: Programmer::new(NODE, Sizes::default().capacity()),
             tables,

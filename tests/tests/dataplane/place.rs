@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::programs::links::{FdLink, PinnedLink};
 use kproxy::dataplane::{Dataplane, Options, Sizes};
 use kproxy::plan::{Applied, BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
-use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol, Settings};
+use kproxy_common::{
+    Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol, Settings, maps,
+};
 
 pub(crate) const SIZES: Sizes = Sizes {
     addresses: 64,
@@ -58,18 +60,23 @@ impl Place {
         (dataplane, Applied::adopt(self.options.sizes.capacity(), contents))
     }
 
+    /// Where this layout of the maps is pinned.
+    pub(crate) fn version(&self) -> PathBuf {
+        self.options.pin_dir.join(format!("v{}", maps::LAYOUT_VERSION))
+    }
+
     pub(crate) fn map(&self, name: &str) -> PathBuf {
-        self.options.pin_dir.join("v1/maps").join(name)
+        self.version().join("maps").join(name)
     }
 
     pub(crate) fn link(&self, name: &str) -> FdLink {
-        PinnedLink::from_pin(self.options.pin_dir.join("v1/links").join(name))
+        PinnedLink::from_pin(self.version().join("links").join(name))
             .unwrap()
             .into()
     }
 
     pub(crate) fn links(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.options.pin_dir.join("v1/links")).unwrap();
+        let entries = std::fs::read_dir(self.version().join("links")).unwrap();
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();

@@ -1,18 +1,19 @@
 //! What the agent does about news: decisions without waiting, so that they can be tested.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::causes::one_line;
 use crate::devices;
 use crate::index::Index;
-use crate::plan::{Applied, GRACE, Plan, Problem};
+use crate::plan::{Applied, GRACE, Plan, Problem, ServicePortName, WantedService};
 use crate::source::Event;
 
 use super::backoff::Backoff;
 use super::doors::Doors;
 use super::isolate::isolate;
 use super::kernel::Kernel;
+use super::placing::Placing;
 
 /// The longest pause between attempts to program what could not be programmed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -24,6 +25,7 @@ pub(super) struct Agent<K> {
     applied: Applied,
     kernel: K,
     doors: Doors,
+    placing: Placing,
     /// Set once the first full plan was made. Before, nothing is written.
     programmed: bool,
     ready: bool,
@@ -33,12 +35,13 @@ pub(super) struct Agent<K> {
 }
 
 impl<K: Kernel> Agent<K> {
-    pub(super) fn new(index: Index, applied: Applied, kernel: K) -> Self {
+    pub(super) fn new(index: Index, applied: Applied, kernel: K, placing: Placing) -> Self {
         Self {
             index,
             applied,
             kernel,
             doors: Doors::new(),
+            placing,
             programmed: false,
             ready: false,
             release_at: None,
@@ -57,6 +60,7 @@ impl<K: Kernel> Agent<K> {
         for event in events {
             self.index.apply(event);
         }
+        self.index.set_primary(self.placing.primary(&self.index));
         let changes = self.index.take_changes();
         // Some problems, as a frontend that two services ask for, show only when changes are compiled.
         for problem in self.index.take_problems() {
@@ -67,9 +71,21 @@ impl<K: Kernel> Agent<K> {
         }
         let unread = self.index.unread();
         let settle = unread == 0 && !self.applied.settled();
-        if changes.is_empty() && self.programmed && !settle {
-            return;
+        if !changes.is_empty() || !self.programmed || settle {
+            self.program_changes(changes, unread, arrived);
         }
+        // Behind the services: what is no ClusterIP may be dropped now.
+        self.place();
+        self.tell_when_ready();
+    }
+
+    fn program_changes(
+        &mut self,
+        changes: BTreeMap<ServicePortName, Option<WantedService>>,
+        unread: usize,
+        arrived: Instant,
+    ) {
+        let settle = unread == 0 && !self.applied.settled();
         let now = Instant::now();
         let services = changes.len();
         let plan = if settle {
@@ -83,7 +99,29 @@ impl<K: Kernel> Agent<K> {
             let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::info!(services, writes, micros, "programmed");
         }
+    }
+
+    /// The addresses that are bound to the node's devices now; `None` if they are not known yet.
+    pub(super) fn take_in_addresses(&mut self, bound: devices::Addresses) {
+        self.placing.take_in(bound);
+        self.place();
         self.tell_when_ready();
+    }
+
+    /// Programs what is known about the node, if that has changed.
+    fn place(&mut self) {
+        // What an earlier run has programmed of the node stays until then.
+        if !self.programmed {
+            return;
+        }
+        let Some(node) = self.placing.changed(&self.index) else {
+            return;
+        };
+        let node_ports = node.node_port_addresses.len();
+        let plan = self.applied.place(node);
+        if let Some(writes) = self.program(&plan, Instant::now()).filter(|writes| *writes > 0) {
+            tracing::info!(writes, node_ports, "programmed the node's addresses");
+        }
     }
 
     fn tell_what_is_left_over(&self, unread: usize, settle: bool) {
@@ -207,7 +245,12 @@ impl<K: Kernel> Agent<K> {
     }
 
     fn tell_when_ready(&mut self) {
-        if !self.ready && self.programmed && self.retry.at().is_none() && self.doors.listed() {
+        if !self.ready
+            && self.programmed
+            && self.placing.is_placed()
+            && self.retry.at().is_none()
+            && self.doors.listed()
+        {
             self.ready = true;
             tracing::info!("ready");
         }

@@ -51,7 +51,7 @@ fn kind(frontend: &WantedFrontend) -> &'static str {
         .into_iter()
         .filter(|(flag, _)| frontend.flags.contains(*flag));
     let (Some((_, name)), None) = (names.next(), names.next()) else {
-        panic!("not exactly one kind: {frontend:?}")
+        panic!("not exactly one kind, 4.08, 4.14: {frontend:?}")
     };
     name
 }
@@ -145,7 +145,7 @@ fn outcome(wanted: &WantedService, frontend: &WantedFrontend, inside: bool) -> S
     assert_eq!(
         frontend.flags.contains(local),
         backends == BackendSet::Local,
-        "the flag tells the set"
+        "6.05 the flag tells the set"
     );
     match (wanted.set(backends), frontend.flags.contains(drop)) {
         ([], true) => "drop".into(),

@@ -77,3 +77,42 @@ fn an_external_address_that_is_a_load_balancers_is_restricted() {
         .collect();
     assert_eq!(restricted, ["203.0.113.1"], "3.48");
 }
+
+#[test]
+fn endpoints_do_not_matter_to_ranges() {
+    let service = samples::service_object(json!({
+        "spec": {
+            "type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 32000,
+            "loadBalancerSourceRanges": ["198.51.100.0/24"],
+        },
+        "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}},
+    }));
+    let drop = FrontendFlags::DROP_OUTSIDE;
+    let rows: [(&str, &[&str], bool, &str); 2] = [
+        ("3.46 no endpoints: who is allowed is rejected", &[], false, ""),
+        (
+            "3.47 none here: dropped outside, served inside",
+            &["2 there ready serving"],
+            true,
+            "2",
+        ),
+    ];
+    for (row, lines, dropped, inside) in rows {
+        let wanted = compile(
+            &service,
+            &service.ports[0],
+            Family::V4,
+            &[slice("web-1", lines)],
+            &place(),
+        );
+        let (_, frontend) = wanted
+            .frontends
+            .iter()
+            .find(|(_, frontend)| frontend.flags.contains(FrontendFlags::LOAD_BALANCER))
+            .unwrap();
+        assert!(frontend.restricted && !wanted.source_ranges.is_empty(), "{row}");
+        assert_eq!(frontend.flags.contains(drop), dropped, "{row}");
+        assert_eq!(set(wanted.set(frontend.inside)), inside, "{row}");
+        assert!(wanted.set(frontend.outside).is_empty(), "{row}");
+    }
+}

@@ -33,6 +33,7 @@ fn readiness_and_policy() {
         ("2.28 some elsewhere: drop", "Local", &["2 there ready serving"], "", "", "2", true),
         ("2.28 some shutting down elsewhere: drop", "Local", &["2 there serving terminating"], "", "", "2", true),
         ("2.28 none usable anywhere: reject", "Local", &["2 there terminating"], "", "", "", false),
+        ("7.05 also under the policy Local, here or not", "Local", &["1 here serving terminating", "2 there serving", "3 there serving terminating", "4 here ready"], "", "4", "1 2 3 4", false),
         ("7.05 serving ones keep their flows", "Cluster", &["1 here ready serving", "2 there serving", "3 there"], "1", "", "1 2", false),
     ];
     for (row, policy, endpoints, cluster, local, all, dropped) in rows {
@@ -79,6 +80,26 @@ fn topology_hints() {
         let wanted = compile_one(json!({}), &[slice("web-1", endpoints)], &place());
         assert_eq!(set(&wanted.cluster), *expected, "{row}");
     }
+}
+
+#[test]
+fn only_hints_decide() {
+    for spec in [
+        json!({"trafficDistribution": "PreferClose"}),
+        json!({"trafficDistribution": "PreferSameNode"}),
+    ] {
+        let slices = [slice("web-1", &["1 here ready", "2 there ready"])];
+        assert_eq!(set(&compile_one(spec, &slices, &place()).cluster), "1 2", "2.31");
+    }
+    let fields = json!({
+        "metadata": {"annotations": {"service.kubernetes.io/topology-mode": "Auto"}, "name": "web-1"},
+        "endpoints": [
+            {"addresses": ["10.0.0.1"], "zone": "a", "nodeName": "here"},
+            {"addresses": ["10.0.0.2"], "zone": "b", "nodeName": "there", "deprecatedTopology": {"topology.kubernetes.io/zone": "b"}},
+        ],
+    });
+    let wanted = compile_one(json!({}), &[samples::slice(fields)], &place());
+    assert_eq!(set(&wanted.cluster), "1 2", "2.15, 2.31");
 }
 
 #[test]
@@ -153,11 +174,18 @@ fn ports_are_matched_by_name_and_protocol() {
             json!({"ports": [{"name": "a", "port": 7070}], "endpoints": [{"addresses": ["10.0.0.1"]}]}),
         ),
     ];
-    // 2.06 order and target ports are irrelevant; 2.10 numbers differ; 2.11 no match, no endpoints.
-    let expected = ["1:7070 1 1:8081", "", "1:53", "1:9"];
-    for (port, expected) in service.ports.iter().zip(expected) {
+    let expected = [
+        (
+            "2.06 name and protocol, 2.10 and 2.17 several numbers",
+            "1:7070 1 1:8081",
+        ),
+        ("2.11 no port of the name, no endpoints", ""),
+        ("2.06 the same name for another protocol", "1:53"),
+        ("2.06 in any order, 1.13 SCTP", "1:9"),
+    ];
+    for (port, (row, expected)) in service.ports.iter().zip(expected) {
         let wanted = compile(&service, port, Family::V4, &slices, &place());
-        assert_eq!(set(&wanted.cluster), expected, "{port:?}");
+        assert_eq!(set(&wanted.cluster), expected, "{row}: {port:?}");
     }
 }
 

@@ -6,12 +6,14 @@
 //! * [`hash`]: hash maps and tries by batches
 //! * [`array`]: arrays through shared memory
 //! * [`namespace`]: the network namespace that this process is in
+//! * [`iterator`]: what a program writes down about each element of a map
 //!
 //! Layouts and constants are those of `include/uapi/linux/bpf.h`. An attribute struct here ends after the last field that
 //! is used: the kernel takes the rest as zero.
 
 pub(super) mod array;
 pub(super) mod hash;
+pub(super) mod iterator;
 pub(super) mod link;
 pub(super) mod namespace;
 pub(super) mod pin;

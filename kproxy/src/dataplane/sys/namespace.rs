@@ -26,3 +26,22 @@ pub(in super::super) fn cookie() -> io::Result<u64> {
     }
     Ok(cookie)
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::cookie;
+
+    /// Needs root.
+    #[test]
+    fn every_namespace_has_a_cookie_of_its_own() {
+        let here = cookie().expect("a cookie");
+        assert!(here != 0 && cookie().expect("a cookie") == here);
+        let elsewhere = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("make a network namespace (needs root)");
+            cookie().expect("a cookie")
+        });
+        assert_ne!(elsewhere.join().expect("the thread"), here);
+    }
+}

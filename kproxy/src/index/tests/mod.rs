@@ -8,13 +8,15 @@
 mod conflicts;
 mod events;
 mod node;
+mod objects;
 mod parts;
 mod random;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::samples;
+use crate::model::{Parsed, samples};
+use crate::source::{Change, Event, News};
 
 /// An index whose lists are complete and empty.
 fn synced() -> Index {

@@ -115,6 +115,7 @@ fn service_fields(draft: &ServiceDraft) -> Value {
             "ipFamilies": if *kind == 2 { json!(["IPv4"]) } else { json!(["IPv4", "IPv6"]) },
             "ports": [{"name": if *kind == 3 { "b" } else { "a" }, "port": 80, "nodePort": node_port * 30000}],
             "externalIPs": list(external),
+            "sessionAffinity": if *kind == 4 { "ClientIP" } else { "None" },
             "internalTrafficPolicy": policy(internal),
             "externalTrafficPolicy": policy(outside),
             "healthCheckNodePort": 32000,

@@ -1,6 +1,7 @@
 //! The agent with maps that are ordinary collections.
 
 mod left_over;
+mod placed;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,10 +11,12 @@ use anyhow::{Result, bail};
 use kproxy_common::{Address, AddressRange, FrontendKey, Port, Protocol};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Sender, channel};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::commands::run::{Inputs, QUEUE, Signals, serve};
+use crate::config::NodePortAddresses;
 use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
 use crate::model::{Kind, ObjectName, samples};
 use crate::plan::{Action, Capacity, MapContents};
@@ -132,12 +135,14 @@ fn write(contents: &mut MapContents, action: &Action) {
     }
 }
 
+fn new_agent(applied: Applied, kernel: Fake) -> Agent<Fake> {
+    let placing = Placing::new(NodePortAddresses::Primary, None);
+    Agent::new(Index::new("here"), applied, kernel, placing)
+}
+
 fn agent() -> (Agent<Fake>, Fake) {
     let kernel = Fake::default();
-    (
-        Agent::new(Index::new("here"), Applied::new(CAPACITY), kernel.clone()),
-        kernel,
-    )
+    (new_agent(Applied::new(CAPACITY), kernel.clone()), kernel)
 }
 
 fn synced_agent() -> (Agent<Fake>, Fake) {
@@ -295,6 +300,7 @@ fn what_was_given_up_is_released_after_the_grace_period_and_then_there_is_peace(
 fn ready_means_programmed_and_all_doors_known() {
     let (mut agent, _) = agent();
     agent.take_in_device(DeviceEvent::Listed);
+    agent.take_in_addresses(Some(BTreeSet::new()));
     assert!(!agent.ready);
     agent.take_in(
         Kind::ALL
@@ -304,6 +310,12 @@ fn ready_means_programmed_and_all_doors_known() {
     );
     assert!(agent.ready);
     let (mut agent, _) = synced_agent();
+    agent.take_in_device(DeviceEvent::Listed);
+    assert!(!agent.ready);
+    agent.take_in_addresses(Some(BTreeSet::new()));
+    assert!(agent.ready);
+    let (mut agent, _) = synced_agent();
+    agent.take_in_addresses(Some(BTreeSet::new()));
     assert!(!agent.ready);
     agent.take_in_device(DeviceEvent::Listed);
     assert!(agent.ready);
@@ -389,9 +401,11 @@ async fn a_change_of_a_service_waits_for_one_door_at_most() {
     kernel.0.borrow_mut().meanwhile = Some((sender, service("web", "10.96.0.1")));
     let mut tasks = JoinSet::new();
     tasks.spawn(async { anyhow::bail!("enough") });
+    let (_addresses, addresses) = watch::channel(None);
     let inputs = Inputs {
         events,
         device_events,
+        addresses,
         tasks,
         signals: Signals::catch().expect("signals"),
     };

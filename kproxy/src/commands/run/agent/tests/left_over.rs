@@ -28,11 +28,7 @@ fn restarted_agent() -> (Agent<Fake>, Fake) {
     ]);
     let pinned = kernel.0.borrow().contents.clone();
     (
-        Agent::new(
-            Index::new("here"),
-            Applied::adopt(CAPACITY, pinned),
-            kernel.clone(),
-        ),
+        new_agent(Applied::adopt(CAPACITY, pinned), kernel.clone()),
         kernel,
     )
 }
