@@ -16,3 +16,4 @@ pub mod plan;
 pub mod sizes;
 pub mod sockets;
 pub mod source;
+mod watch;

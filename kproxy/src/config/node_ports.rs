@@ -53,7 +53,7 @@ impl NodePortAddresses {
                 matches_all(cidrs, family)
                     || cidrs
                         .iter()
-                        .any(|cidr| cidr.address.family() == family && overlaps_loopback(*cidr))
+                        .any(|cidr| cidr.family() == family && overlaps_loopback(*cidr))
             }
         }
     }
@@ -76,15 +76,12 @@ pub fn loopback(family: Family) -> Address {
 
 /// All addresses of a family are meant when a range is that large, and when no range is of that family.
 fn matches_all(cidrs: &[Cidr], family: Family) -> bool {
-    let mut of_family = cidrs
-        .iter()
-        .filter(|cidr| cidr.address.family() == family)
-        .peekable();
+    let mut of_family = cidrs.iter().filter(|cidr| cidr.family() == family).peekable();
     of_family.peek().is_none() || of_family.any(|cidr| cidr.length == 0)
 }
 
 fn overlaps_loopback(cidr: Cidr) -> bool {
-    is_loopback(cidr.address) || cidr.contains(&loopback(cidr.address.family()))
+    is_loopback(cidr.address) || cidr.contains(&loopback(cidr.family()))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod isolate;
 mod kernel;
 mod placing;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -26,13 +27,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use super::cleanup::remove_former_proxy;
+use super::set_up::set_up;
 use crate::causes::one_line;
-use crate::cli::{RunArgs, SourceArgs};
-use crate::config::NodePortAddresses;
+use crate::config::watch::ConfigFile;
+use crate::config::{self, Config};
 use crate::dataplane::{Dataplane, Options};
-use crate::devices::{self, Rules};
-use crate::index::Index;
-use crate::node::{features, memory, mounts, name, privileges};
+use crate::devices;
+use crate::index::{Index, Rules};
+use crate::node::{families, features, memory, mounts, oom, privileges};
 use crate::plan::Applied;
 use crate::sockets::{Sources, Sweeper};
 use crate::source::{Event, KubernetesOptions, kubernetes, manifests};
@@ -48,38 +51,41 @@ const QUEUE: usize = 1_024;
 ///
 /// # Errors
 ///
-/// When the machine lacks something or an option is wrong, before anything is changed; or when a source can not go on.
-pub async fn run(arguments: &RunArgs) -> Result<()> {
-    let RunArgs {
-        hostname_override,
-        source,
-        places,
-        pod_devices,
-        uplink_devices,
-        log_format: _,
-        sizes,
-    } = arguments;
-    let node_name = name::node_name(hostname_override.as_deref())?;
-    let rules = Rules::parse(pod_devices, uplink_devices)?;
+/// When the machine lacks something or an option is wrong, before anything is changed; when a source can not go on; or
+/// when the configuration file changes.
+pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
     privileges::check()?;
     features::check()?;
-    let cgroup = mounts::cgroup(places.cgroup.as_deref())?;
-    mounts::bpf_file_system(&places.pin_dir)?;
-    let pinned = Dataplane::pinned_sizes(&places.pin_dir).context("look at the pinned maps")?;
-    let sizes = sizes.resolve(memory::total(), &pinned)?;
+    let own = &config.own;
+    let cgroup = mounts::cgroup(own.cgroup.as_deref())?;
+    mounts::bpf_file_system(&own.pin_dir)?;
+    let pinned = Dataplane::pinned_sizes(&own.pin_dir).context("look at the pinned maps")?;
+    let sizes = own.sizes.resolve(memory::total(), &pinned)?;
     let signals = Signals::catch()?;
+    // Dropping the set ends source and followers.
+    let mut tasks = JoinSet::new();
+    follow_file(&mut tasks, file)?;
     let (source_sender, events) = channel(QUEUE);
-    let source = open_source(source, &node_name, source_sender).await?;
+    let source = open_source(&config, source_sender).await?;
 
-    tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
+    let node = config.node_name.as_str();
+    tracing::info!(node, mode = %config.mode, pin_dir = %own.pin_dir.display(), cgroup = %cgroup.display(), "starting");
+    prepare(&config)?;
+    let families = families::in_kernel();
     let options = Options {
-        pin_dir: places.pin_dir.clone(),
+        pin_dir: own.pin_dir.clone(),
         cgroup,
         sizes,
-        settings: Settings::DEFAULT,
+        settings: Settings {
+            loopback_node_ports: Settings::loopback_node_ports(
+                families
+                    .iter()
+                    .copied()
+                    .filter(|family| config.serves_loopback(*family)),
+            ),
+            ..Settings::DEFAULT
+        },
     };
-    // Dropping the set ends source and follower.
-    let mut tasks = JoinSet::new();
     let (mut dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
     follow_log(&mut tasks, &mut dataplane)?;
     tracing::info!(
@@ -87,10 +93,14 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         "data plane in force with what was pinned"
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
-    let placing = Placing::new(NodePortAddresses::Primary, None);
-    let sweeper = start_sweeper(&mut dataplane);
+    let rules = Rules {
+        allow_external_ips: config.allow_external_ips,
+        families: families.iter().copied().collect(),
+    };
+    let placing = Placing::new(config.node_port_addresses.clone(), config.bind_address);
+    let sweeper = start_sweeper(&mut dataplane, &own.netns_dirs);
     let agent = Agent::new(
-        Index::new(&node_name),
+        Index::with_rules(node, rules),
         applied,
         Hands { dataplane, sweeper },
         placing,
@@ -99,7 +109,11 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let (device_sender, device_events) = channel(QUEUE);
     tasks.spawn(source);
     let (address_sender, addresses) = watch::channel(None);
-    tasks.spawn(devices::follow(rules, device_sender, address_sender));
+    tasks.spawn(devices::follow(
+        own.devices.clone(),
+        device_sender,
+        address_sender,
+    ));
     serve(
         agent,
         Inputs {
@@ -114,9 +128,13 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
 }
 
 /// Services work without it, so that what it lacks is no reason to fail.
-fn start_sweeper(dataplane: &mut Dataplane) -> Option<Sweeper> {
+fn start_sweeper(dataplane: &mut Dataplane, directories: &[PathBuf]) -> Option<Sweeper> {
+    let sources = Sources {
+        directories: directories.to_vec(),
+        ..Sources::default()
+    };
     let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
-    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(Sources::default(), peers)?));
+    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(sources, peers)?));
     sweeper
         .inspect_err(|error| {
             let error = one_line(error.as_ref());
@@ -128,23 +146,33 @@ fn start_sweeper(dataplane: &mut Dataplane) -> Option<Sweeper> {
         .ok()
 }
 
-async fn open_source(
-    source: &SourceArgs,
-    node_name: &str,
-    sender: Sender<Event>,
-) -> Result<BoxFuture<'static, Result<()>>> {
-    let SourceArgs {
-        manifests: directory,
-        kubeconfig,
-        master,
-    } = source.clone();
-    if let Some(directory) = directory {
+/// What is set on the machine before anything is served.
+fn prepare(config: &Config) -> Result<()> {
+    config.check_families(families::in_kernel())?;
+    oom::adjust(config.oom_score_adj);
+    set_up(config)?;
+    if config.own.remove_kube_proxy_rules {
+        remove_former_proxy();
+    }
+    Ok(())
+}
+
+fn follow_file(tasks: &mut JoinSet<Result<()>>, file: Option<ConfigFile>) -> Result<()> {
+    if let Some(file) = file {
+        let watching = config::watch::watch(file)?;
+        tasks.spawn(async move { Err(watching.await.into()) });
+    }
+    Ok(())
+}
+
+async fn open_source(config: &Config, sender: Sender<Event>) -> Result<BoxFuture<'static, Result<()>>> {
+    if let Some(directory) = config.own.manifests.clone() {
         return Ok(manifests(directory, sender)?.map(Ok).boxed());
     }
     let options = KubernetesOptions {
-        kubeconfig,
-        master,
-        node_name: node_name.to_owned(),
+        kubeconfig: config.connection.kubeconfig.clone(),
+        master: config.connection.master.clone(),
+        node_name: config.node_name.clone(),
     };
     let following = kubernetes(options, sender).await?;
     Ok(following.map_err(anyhow::Error::from).boxed())
