@@ -12,6 +12,7 @@ pub struct Nanoseconds(pub u64);
 impl Nanoseconds {
     /// A span of whole seconds.
     #[must_use]
+    #[inline(always)]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds * 1_000_000_000)
     }
@@ -51,7 +52,7 @@ impl Settings {
         tcp_idle: Nanoseconds::from_seconds(86_400),
         touch_after: Nanoseconds::from_seconds(1),
         node_namespace: 0,
-        loopback_node_ports: 0,
+        loopback_node_ports: 1,
     };
 
     /// What to set for these families.
