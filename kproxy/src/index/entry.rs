@@ -42,10 +42,19 @@ impl Entry {
         })
     }
 
+    pub(super) fn slice(&self, name: &ObjectName) -> Option<&Slice> {
+        let position = self.slices.binary_search_by(|other| other.name.cmp(name));
+        position.ok().map(|position| &self.slices[position])
+    }
+
     /// Gives whether that changed anything.
     pub(super) fn put_slice(&mut self, slice: Slice) -> bool {
         match self.slices.binary_search_by(|other| other.name.cmp(&slice.name)) {
-            Ok(position) if self.slices[position] == slice => return false,
+            Ok(position) if self.slices[position] == slice => {
+                // The same content may tell of a later change.
+                self.slices[position].trigger = slice.trigger;
+                return false;
+            }
             Ok(position) => self.slices[position] = slice,
             Err(position) => self.slices.insert(position, slice),
         }

@@ -9,6 +9,7 @@ mod entry;
 mod listing;
 mod names;
 mod reports;
+mod triggers;
 mod unread;
 
 #[cfg(test)]
@@ -26,7 +27,10 @@ use entry::Entry;
 use listing::Listings;
 use names::Names;
 use reports::{Reports, Topic};
+use triggers::Triggers;
 use unread::Unread;
+
+pub use triggers::Triggered;
 
 /// The cluster as this node sees it.
 #[derive(Debug)]
@@ -44,6 +48,7 @@ pub struct Index {
     unread: Unread,
     reports: Reports,
     names: Names,
+    triggers: Triggers,
 }
 
 impl Index {
@@ -65,6 +70,7 @@ impl Index {
             unread: Unread::default(),
             reports: Reports::default(),
             names: Names::default(),
+            triggers: Triggers::since_now(),
         }
     }
 
@@ -143,6 +149,18 @@ impl Index {
         self.reports.take()
     }
 
+    /// How many problems there are, told or not.
+    #[must_use]
+    pub fn problems(&self) -> usize {
+        self.reports.count()
+    }
+
+    /// The moments of change that slices have told of since the last call. To be taken when everything that was applied
+    /// is in force; before, they wait.
+    pub fn take_triggers(&mut self) -> Vec<Triggered> {
+        self.triggers.take()
+    }
+
     /// This node's object, as soon as it has been seen.
     #[must_use]
     pub fn node(&self) -> Option<&Node> {
@@ -212,12 +230,15 @@ impl Index {
             && let Some(entry) = self.services.get_mut(&previous)
             && entry.remove_slice(name)
         {
+            self.triggers.discard(&previous);
             self.dirty.insert(previous);
         }
-        if let (Some(owner), Some(slice)) = (owner, slice)
-            && self.services.entry(owner.clone()).or_default().put_slice(slice)
-        {
-            self.dirty.insert(owner);
+        if let (Some(owner), Some(slice)) = (owner, slice) {
+            let entry = self.services.entry(owner.clone()).or_default();
+            self.triggers.add(&owner, &slice, entry.slice(&slice.name));
+            if entry.put_slice(slice) {
+                self.dirty.insert(owner);
+            }
         }
     }
 

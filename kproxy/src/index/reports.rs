@@ -40,6 +40,10 @@ impl Reports {
         }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.current.values().map(Vec::len).sum()
+    }
+
     pub(super) fn take(&mut self) -> Vec<Problem> {
         std::mem::take(&mut self.fresh)
     }
