@@ -38,9 +38,14 @@ impl NoLocal {
     pub(super) fn change(&mut self, changes: &BTreeMap<ServicePortName, Option<WantedService>>) {
         for (name, wanted) in changes {
             for policy in Policy::ALL {
+                let lacks = wanted.as_ref().is_some_and(|wanted| lacks(wanted, policy));
+                // Nearly always there is none, and nothing to be done.
+                if !lacks && self.names.is_empty() {
+                    continue;
+                }
                 let entry = (policy, name.clone());
                 let count = self.counts.entry((policy, name.family)).or_default();
-                if wanted.as_ref().is_some_and(|wanted| lacks(wanted, policy)) {
+                if lacks {
                     *count += usize::from(self.names.insert(entry));
                 } else {
                     *count -= usize::from(self.names.remove(&entry));

@@ -81,11 +81,12 @@ impl Reporter {
         self.status.counted().problems(count);
     }
 
-    /// These changes are to be applied now.
+    /// These changes are to be applied now; `began` is when it was begun to find out what has changed.
     pub fn begin(
         &mut self,
         extent: Extent,
         changes: &BTreeMap<ServicePortName, Option<WantedService>>,
+        began: Instant,
     ) -> Sync {
         self.no_local.change(changes);
         for policy in Policy::ALL {
@@ -106,12 +107,13 @@ impl Reporter {
         Sync {
             extent,
             families,
-            began: now.instant,
+            began,
         }
     }
 
-    /// A sync has ended, whatever came of it.
-    pub fn ended(&self, sync: Sync) {
+    /// A sync has ended. It counts as an update if nothing of it or of an earlier one is left to be tried again
+    /// (semantics 9.06, 9.07).
+    pub fn ended(&self, sync: Sync, complete: bool) {
         let Sync {
             extent,
             families,
@@ -120,6 +122,9 @@ impl Reporter {
         let took = began.elapsed();
         for family in families {
             self.status.counted().sync(family, extent, took);
+        }
+        if complete {
+            self.update_both();
         }
     }
 
@@ -133,9 +138,8 @@ impl Reporter {
         self.status.counted().wrote(writes);
     }
 
-    /// Everything that was taken in is in force, also what these triggers have led to (semantics 9.07, 9.20).
+    /// Everything that was taken in is in force, also what these triggers have led to (semantics 9.20).
     pub fn in_force(&self, triggers: impl IntoIterator<Item = Triggered>) {
-        self.update_both();
         let now = Timestamp::now();
         for (family, trigger) in triggers {
             let seconds = now.duration_since(trigger).as_secs_f64().max(0.0);

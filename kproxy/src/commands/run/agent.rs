@@ -7,7 +7,7 @@ use crate::causes::one_line;
 use crate::devices;
 use crate::index::Index;
 use crate::plan::{Applied, GRACE, Plan, Problem};
-use crate::serve::{DeviceDoor, Extent, Reporter};
+use crate::serve::{DeviceDoor, Extent, Reporter, Sync};
 use crate::source::Event;
 
 use super::backoff::Backoff;
@@ -62,6 +62,7 @@ impl<K: Kernel> Agent<K> {
             self.index.apply(event);
         }
         self.reporter.node(self.index.node());
+        let now = Instant::now();
         let changes = self.index.take_changes();
         // Some problems, as a frontend that two services ask for, show only when changes are compiled.
         for problem in self.index.take_problems() {
@@ -77,14 +78,13 @@ impl<K: Kernel> Agent<K> {
         if changes.is_empty() && self.programmed && !settle {
             return self.tell_what_is_in_force();
         }
-        let now = Instant::now();
         let services = changes.len();
         let extent = if settle || !self.programmed {
             Extent::Full
         } else {
             Extent::Partial
         };
-        let sync = self.reporter.begin(extent, &changes);
+        let sync = self.reporter.begin(extent, &changes, now);
         let plan = if settle {
             self.applied.settle(changes)
         } else {
@@ -97,8 +97,7 @@ impl<K: Kernel> Agent<K> {
             tracing::info!(services, writes, micros, "programmed");
             self.reporter.programmed(arrived);
         }
-        self.reporter.ended(sync);
-        self.tell_what_is_in_force();
+        self.tell_end(sync);
         self.tell_when_ready();
     }
 
@@ -156,10 +155,9 @@ impl<K: Kernel> Agent<K> {
     }
 
     fn heal(&mut self, now: Instant) {
-        let sync = self.reporter.begin(Extent::Full, &BTreeMap::new());
+        let sync = self.reporter.begin(Extent::Full, &BTreeMap::new(), now);
         self.heal_maps(now);
-        self.reporter.ended(sync);
-        self.tell_what_is_in_force();
+        self.tell_end(sync);
     }
 
     fn heal_maps(&mut self, now: Instant) {
@@ -242,6 +240,11 @@ impl<K: Kernel> Agent<K> {
     fn tell_devices(&self) {
         let (open, failed) = self.doors.count();
         self.reporter.devices(DeviceDoor::Pod, open, failed);
+    }
+
+    fn tell_end(&mut self, sync: Sync) {
+        self.reporter.ended(sync, self.retry.at().is_none());
+        self.tell_what_is_in_force();
     }
 
     /// What was taken in counts as done when nothing of it is left to be tried again.

@@ -152,9 +152,9 @@ fn what_happened_is_told() {
     let slice = samples::parse_slice(serde_json::json!({})).expect("a slice");
     reporter.saw(&News::Service(Change::Applied(service)));
     reporter.saw(&News::Slice(Change::Applied(slice)));
-    let full = reporter.begin(Extent::Full, &BTreeMap::new());
+    let full = reporter.begin(Extent::Full, &BTreeMap::new(), Instant::now());
     let before = Page::of(&status);
-    reporter.ended(full);
+    reporter.ended(full, true);
     reporter.wrote(7);
     reporter.programmed(Instant::now());
     let a_while_ago = Timestamp::now() - SignedDuration::from_millis(1_500);

@@ -1,5 +1,7 @@
 //! `/healthz` and `/livez`.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::super::fetch::{fetch, get};
@@ -68,7 +70,7 @@ async fn headers_fields_and_codes() {
 
 #[tokio::test]
 async fn a_late_family_fails_both_until_it_is_updated() {
-    let stage = Stage::new(ALWAYS_LATE).await;
+    let mut stage = Stage::new(ALWAYS_LATE).await;
     queue(&stage.status, Family::V6);
     for path in PATHS {
         let answer = get(stage.address(), path).await;
@@ -85,7 +87,15 @@ async fn a_late_family_fails_both_until_it_is_updated() {
         let newest = &body["status"]["IPv6"]["lastUpdated"];
         assert_eq!(&body["lastUpdated"], newest, "9.03 {path}");
     }
-    stage.reporter.in_force([]);
+    let sync = stage
+        .reporter
+        .begin(Extent::Full, &BTreeMap::new(), Moment::now().instant);
+    stage.reporter.ended(sync, false);
+    assert_eq!(stage.code("/livez").await, 503, "9.07");
+    let sync = stage
+        .reporter
+        .begin(Extent::Full, &BTreeMap::new(), Moment::now().instant);
+    stage.reporter.ended(sync, true);
     for path in PATHS {
         assert_eq!(stage.code(path).await, 200, "9.04 {path}");
     }
