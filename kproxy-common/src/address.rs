@@ -12,6 +12,10 @@ const MAPPED_HIGH: u64 = 0;
 /// ... and the four that stand before the IPv4 address.
 const MAPPED_MIDDLE: u32 = 0xffff_u32.to_be();
 
+/// `127.0.0.0/8` (RFC 1122 section 3.2.1.3).
+const LOOPBACK_NETWORK: u32 = 0x7f00_0000_u32.to_be();
+const LOOPBACK_MASK: u32 = 0xff00_0000_u32.to_be();
+
 /// An IP address of either family: 16 bytes in network order, IPv4 stored IPv4-mapped.
 ///
 /// Held as two 64-bit words, so that the compiler keeps keys on the stack aligned, as the verifier demands.
@@ -76,6 +80,29 @@ impl Address {
             Family::V4 => Self::from_v4_word(0),
             Family::V6 => Self([0; 2]),
         }
+    }
+
+    /// Whether it is `0.0.0.0` or `::`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_unspecified(self) -> bool {
+        let [high, low] = self.0;
+        let [middle, last] = split(low);
+        high == 0 && last == 0 && (middle == 0 || middle == MAPPED_MIDDLE)
+    }
+
+    /// Whether it is in `127.0.0.0/8`, or `::1`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_loopback(self) -> bool {
+        let [high, low] = self.0;
+        let [middle, last] = split(low);
+        high == 0
+            && match middle {
+                MAPPED_MIDDLE => last & LOOPBACK_MASK == LOOPBACK_NETWORK,
+                0 => last == 1_u32.to_be(),
+                _ => false,
+            }
     }
 
     /// The address as the standard library knows it.
@@ -313,6 +340,20 @@ mod tests {
         assert!(ip("10.0.0.2") < ip("10.0.0.10"));
         assert!(ip("255.255.255.255") < ip("::1"));
         assert!(Port::new(80) < Port::new(443));
+    }
+
+    #[test]
+    fn special_addresses_are_known() {
+        let ip = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
+        for text in ["0.0.0.0", "::"] {
+            assert!(ip(text).is_unspecified() && !ip(text).is_loopback(), "{text}");
+        }
+        for text in ["127.0.0.1", "127.255.0.9", "::1"] {
+            assert!(ip(text).is_loopback() && !ip(text).is_unspecified(), "{text}");
+        }
+        for text in ["126.0.0.1", "128.0.0.1", "::2", "::7f00:1", "1::", "1::1"] {
+            assert!(!ip(text).is_loopback() && !ip(text).is_unspecified(), "{text}");
+        }
     }
 
     #[test]

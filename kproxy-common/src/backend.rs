@@ -19,6 +19,12 @@ pub struct BackendIndex(pub u32);
 #[repr(transparent)]
 pub struct Generation(pub u32);
 
+/// Counts how often an endpoint came into the sets of its service. Affinity of an earlier stay is void (semantics 6.06),
+/// while flows go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Epoch(pub u32);
+
 bitflags! {
     /// State of a backend record.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
@@ -28,6 +34,10 @@ bitflags! {
         const ALIVE = 1 << 0;
         /// The endpoint runs on this node.
         const LOCAL = 1 << 1;
+        /// The endpoint is in its service's Cluster set.
+        const IN_CLUSTER_SET = 1 << 2;
+        /// The endpoint is in its service's Local set.
+        const IN_LOCAL_SET = 1 << 3;
     }
 }
 
@@ -45,8 +55,8 @@ pub struct Backend {
     pub generation: Generation,
     /// The service port this record belongs to.
     pub service: ServiceId,
-    /// Always 0.
-    pub padding: u32,
+    /// Which stay in its service's sets this is.
+    pub epoch: Epoch,
 }
 
 const _: () = assert!(size_of::<Backend>() == 32);

@@ -47,12 +47,22 @@ numbered! {
         PortTranslated = "port_translated",
         /// The client is the chosen backend and was given the service's address as its peer.
         Hairpin = "hairpin",
+        /// A client was given the backend that it had before (session affinity).
+        Affinity = "affinity",
         /// A UDP flow left a backend that is gone.
         StaleBackend = "stale_backend",
         /// A service address, but no such port or protocol: left alone.
         NoFrontend = "no_frontend",
         /// Rejected with port unreachable, or ECONNREFUSED at the socket door: no backends.
         Rejected = "rejected",
+        /// Rejected: the ClusterIP of a service, but no such port or protocol.
+        RejectedPort = "rejected_port",
+        /// Left to the pod's door: the choice depends on the client's address, which the socket does not have yet.
+        LeftToPacket = "left_to_packet",
+        /// Dropped: the client is in none of the service's source ranges.
+        DroppedSource = "dropped_source",
+        /// Dropped: an address of a `ServiceCIDR` that is no service's.
+        DroppedUnallocated = "dropped_unallocated",
         /// Dropped: endpoints exist, but policy allows none of them here.
         DroppedPolicy = "dropped_policy",
         /// Dropped: no free source port towards the backend.

@@ -5,16 +5,22 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::address::{Address, Port, Protocol};
 use crate::check::check;
+use crate::range::RangeSetId;
 
 bitflags! {
     /// What an address is to the data plane: the value of `ADDRESSES`, the gate that every packet meets first.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
     #[repr(transparent)]
     pub struct AddressRole: u32 {
-        /// At least one frontend stands on this address.
+        /// A frontend stands on this address, or has: flows may be there.
         const SERVICE = 1 << 0;
-        /// An address of this node.
+        /// An address of this node under which NodePorts are served.
         const NODE = 1 << 1;
+        /// The ClusterIP of a service that is served: its other ports are rejected (semantics 4.08).
+        const CLUSTER_IP = 1 << 2;
+        /// An address of a `ServiceCIDR` that is bound to an interface of this node: what is no service there belongs to
+        /// whoever listens, and is never dropped as unallocated (semantics 4.13).
+        const BOUND = 1 << 3;
     }
 }
 
@@ -86,6 +92,16 @@ bitflags! {
         const DROP_OUTSIDE = 1 << 1;
         /// The address is the service's ClusterIP; all others are external frontends.
         const CLUSTER_IP = 1 << 2;
+        /// A NodePort, stored under the unspecified address of its family.
+        const NODE_PORT = 1 << 3;
+        /// The address is one of the service's externalIPs.
+        const EXTERNAL_IP = 1 << 4;
+        /// The address is one of the service's load-balancer IPs.
+        const LOAD_BALANCER = 1 << 5;
+        /// The inside set is the service's Local set, and not its Cluster set.
+        const INSIDE_LOCAL = 1 << 6;
+        /// The same for the outside set.
+        const OUTSIDE_LOCAL = 1 << 7;
     }
 }
 
@@ -99,12 +115,16 @@ pub struct Frontend {
     pub flags: FrontendFlags,
     /// Session affinity by client address in seconds, 0 for none.
     pub affinity_seconds: u32,
+    /// Who may ask.
+    pub ranges: RangeSetId,
     /// Backends for clients inside the cluster.
     pub inside: SlotRun,
     /// Backends for everybody else.
     pub outside: SlotRun,
     /// [`FrontendKey::check`] of the key.
     pub check: u32,
+    /// Always 0.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Frontend>() == 32);
+const _: () = assert!(size_of::<Frontend>() == 40);

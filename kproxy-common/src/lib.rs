@@ -3,6 +3,8 @@
 //! * [`address`]: addresses, ports and protocols in network byte order
 //! * [`frontend`]: service addresses and the backend runs behind them
 //! * [`backend`]: one record per endpoint of a service port
+//! * [`affinity`]: which backend a client was given last
+//! * [`range`]: who may ask a service, and where ClusterIPs come from
 //! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
 //! * [`socket`]: what the socket door remembers about a socket
 //! * [`counter`]: every outcome at every door
@@ -21,19 +23,23 @@
 )]
 
 pub mod address;
+pub mod affinity;
 pub mod backend;
 pub mod check;
 pub mod counter;
 pub mod flow;
 pub mod frontend;
 pub mod maps;
+pub mod range;
 pub mod settings;
 pub mod socket;
 
 pub use address::{Address, Family, Port, Protocol};
-pub use backend::{Backend, BackendFlags, BackendIndex, Generation};
+pub use affinity::{Affinity, AffinityKey};
+pub use backend::{Backend, BackendFlags, BackendIndex, Epoch, Generation};
 pub use counter::{Counter, Door};
 pub use flow::{Applies, Flow, FlowState, Tuple};
 pub use frontend::{AddressRole, Frontend, FrontendFlags, FrontendKey, ServiceId, SlotRun};
+pub use range::{AddressRange, RangeSetId, SourceRange};
 pub use settings::{Nanoseconds, Settings};
-pub use socket::{SocketFlow, SocketFlowKey, SocketPeer};
+pub use socket::{SocketFlow, SocketFlowKey, SocketPeer, StalePeer};

@@ -1,7 +1,9 @@
 //! Names and sizes of the maps, and the version of their layout.
 
+use crate::address::Family;
+
 /// Part of the pin path. Raised whenever a key, a value or their meaning changes.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// `hash`: [`crate::Address`] -> [`crate::AddressRole`].
 pub const ADDRESSES: &str = "ADDRESSES";
@@ -19,6 +21,14 @@ pub const FLOWS_NEW: &str = "FLOWS_NEW";
 pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
 /// `LRU hash`: [`crate::SocketFlowKey`] -> [`crate::SocketFlow`].
 pub const SOCKET_FLOWS: &str = "SOCKET_FLOWS";
+/// `LRU hash`: [`crate::AffinityKey`] -> [`crate::Affinity`].
+pub const AFFINITY: &str = "AFFINITY";
+/// `LPM trie`: prefix length and [`crate::SourceRange`] -> `u32`, always 1.
+pub const SOURCE_RANGES: &str = "SOURCE_RANGES";
+/// `array`: `u32` -> [`crate::AddressRange`], up to the first unset one; [`SERVICE_CIDRS_MAX`] entries.
+pub const SERVICE_CIDRS: &str = "SERVICE_CIDRS";
+/// `array`: [`node_address_index`] -> [`crate::Address`], the node's own address that Kubernetes knows, or unspecified.
+pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
 /// Per-CPU `array`: [`crate::counter::index`] -> `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -32,5 +42,25 @@ pub const ALL: &[&str] = &[
     FLOWS_NEW,
     SOCKET_PEERS,
     SOCKET_FLOWS,
+    AFFINITY,
+    SOURCE_RANGES,
+    SERVICE_CIDRS,
+    NODE_ADDRESSES,
     COUNTERS,
 ];
+
+/// Entries of `SERVICE_CIDRS`: both families together.
+pub const SERVICE_CIDRS_MAX: u32 = 32;
+
+/// Entries of `NODE_ADDRESSES`.
+pub const NODE_ADDRESSES_MAX: u32 = 2;
+
+/// The index of a family's address in `NODE_ADDRESSES`.
+#[must_use]
+#[inline(always)]
+pub const fn node_address_index(family: Family) -> u32 {
+    match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
+    }
+}

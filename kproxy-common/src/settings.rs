@@ -32,9 +32,14 @@ pub struct Settings {
     pub tcp_idle: Nanoseconds,
     /// How old a last-seen time may get before it is written again.
     pub touch_after: Nanoseconds,
+    /// Cookie of the node's own network namespace (`SO_NETNS_COOKIE`): who lives there is a process of the node. 0 if
+    /// it is not known, and then no process is taken for one.
+    pub node_namespace: u64,
+    /// Not 0 if `NodePorts` are served on loopback addresses, to the node's own processes.
+    pub loopback_node_ports: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 24);
+const _: () = assert!(size_of::<Settings>() == 40);
 
 impl Settings {
     /// What the programs use when the agent sets nothing else.
@@ -42,5 +47,7 @@ impl Settings {
         udp_idle: Nanoseconds::from_seconds(120),
         tcp_idle: Nanoseconds::from_seconds(86_400),
         touch_after: Nanoseconds::from_seconds(1),
+        node_namespace: 0,
+        loopback_node_ports: 0,
     };
 }

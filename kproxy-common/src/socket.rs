@@ -34,6 +34,18 @@ pub struct SocketPeer {
 
 const _: () = assert!(size_of::<SocketPeer>() == 56);
 
+/// What the iterator over `SOCKET_PEERS` writes: a UDP socket whose backend is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct StalePeer {
+    /// The kernel's cookie of the socket, by which `sock_diag` knows it as well.
+    pub cookie: u64,
+    /// What the socket door remembers of it.
+    pub peer: SocketPeer,
+}
+
+const _: () = assert!(size_of::<StalePeer>() == 64);
+
 /// The key of `SOCKET_FLOWS`: one peer of an unconnected UDP socket, seen from either side of the translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]

@@ -9,7 +9,7 @@
 //! * [`parse`]: transport headers, the tuple that flows are keyed by
 //! * [`track`]: flows and their life cycle
 //! * [`balance`]: a frontend's choice among its backends
-//! * [`translate`]: the rewrite and its checksums ([`checksum`])
+//! * [`translate`]: the rewrite and its checksums ([`checksum`], [`crc32c`])
 //! * [`forward`], [`reply`]: the two directions at a pod's door
 //! * [`reject`]: port unreachable
 //! * [`socket`]: the same decisions for a process's socket
@@ -24,6 +24,7 @@
 
 pub mod balance;
 pub mod checksum;
+pub mod crc32c;
 pub mod forward;
 pub mod packet;
 pub mod parse;

@@ -11,10 +11,12 @@
 
 mod kernel;
 
+use core::ffi::c_void;
+
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{cgroup_sock_addr, classifier};
 use aya_ebpf::programs::{SockAddrContext, TcContext};
-use kernel::{Maps, SkbPacket, SocketAddress};
+use kernel::{Maps, SkbPacket, SocketAddress, StoredPeer};
 use kproxy_ebpf::{Action, Verdict, forward, reject, reply, socket};
 
 /// Requests of a pod: TC ingress at the host end of its interface.
@@ -117,6 +119,22 @@ pub fn getpeername6(context: SockAddrContext) -> i32 {
 #[inline(always)]
 fn peer_name(address: &SocketAddress<'_>) -> i32 {
     address.show(socket::peer_name(address, address.peer()))
+}
+
+/// For each socket in `SOCKET_PEERS`: writes those down that are UDP and have lost their backend.
+#[expect(
+    unsafe_code,
+    reason = "aya-ebpf 0.2 has no macro for iterators, which is no more than this"
+)]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+pub extern "C" fn stale_peers(context: *mut c_void) -> i32 {
+    if let Some(stored) = StoredPeer::of_udp(context)
+        && socket::has_lost_its_backend(&Maps, &stored.peer())
+    {
+        stored.write_down();
+    }
+    0
 }
 
 /// The library does not panic, and the linker drops this; the target demands it.

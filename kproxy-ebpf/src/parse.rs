@@ -9,6 +9,8 @@ use crate::wire::Network;
 const TCP_CHECKSUM: usize = 16;
 /// Offset of the checksum in a UDP header (RFC 768).
 const UDP_CHECKSUM: usize = 6;
+/// Offset of the checksum in an SCTP header (RFC 9260 section 3.1).
+const SCTP_CHECKSUM: usize = 8;
 
 /// Why a packet has no tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub enum NoTuple {
     Truncated,
 }
 
-/// TCP flags that matter for a flow's life cycle. UDP has none of them.
+/// TCP flags that matter for a flow's life cycle. SCTP's chunks are read as the flags that mean the same; UDP has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpFlags(u8);
 
@@ -30,6 +32,20 @@ impl TcpFlags {
     const SYN: u8 = 0x02;
     const RST: u8 = 0x04;
     const ACK: u8 = 0x10;
+
+    /// What the first chunk of an SCTP packet says (RFC 9260 section 3.2). INIT, INIT ACK and SHUTDOWN COMPLETE travel
+    /// alone; in front of an ABORT or a SHUTDOWN there is nothing that matters.
+    #[inline(always)]
+    const fn of_chunk(kind: u8) -> Self {
+        match kind {
+            1 => Self(Self::SYN),
+            2 => Self(Self::SYN | Self::ACK),
+            6 => Self(Self::RST),
+            // SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE.
+            7 | 8 | 14 => Self(Self::FIN | Self::ACK),
+            _ => Self(Self::ACK),
+        }
+    }
 
     /// Wants to open a connection: SYN without ACK.
     #[must_use]
@@ -69,7 +85,7 @@ pub struct Segment {
     pub family: Family,
     /// Where the transport header starts.
     pub offset: usize,
-    /// Flags, all clear for UDP.
+    /// Flags, all clear for UDP, and the chunk's meaning for SCTP.
     pub flags: TcpFlags,
 }
 
@@ -78,14 +94,26 @@ impl Segment {
     #[must_use]
     #[inline(always)]
     pub fn checksum(&self) -> usize {
-        self.offset + if self.is_tcp() { TCP_CHECKSUM } else { UDP_CHECKSUM }
+        self.offset
+            + match self.tuple.protocol {
+                Protocol::TCP => TCP_CHECKSUM,
+                Protocol::SCTP => SCTP_CHECKSUM,
+                _ => UDP_CHECKSUM,
+            }
     }
 
-    /// Whether it belongs to a TCP connection.
+    /// Whether it belongs to a connection, of TCP or SCTP, which begins and ends by itself.
     #[must_use]
     #[inline(always)]
-    pub fn is_tcp(&self) -> bool {
-        self.tuple.protocol == Protocol::TCP
+    pub fn is_connection(&self) -> bool {
+        self.tuple.protocol != Protocol::UDP
+    }
+
+    /// Whether it is an SCTP packet.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_sctp(&self) -> bool {
+        self.tuple.protocol == Protocol::SCTP
     }
 }
 
@@ -106,6 +134,12 @@ pub fn segment<P: Packet>(packet: &P, network: &Network) -> Result<Segment, NoTu
         Protocol::UDP => {
             let [ports, _length_and_checksum]: [u32; 2] = packet.load(offset).ok_or(NoTuple::Truncated)?;
             (ports, TcpFlags(0))
+        }
+        Protocol::SCTP => {
+            let [ports, _verification_tag, _checksum, chunk]: [u32; 4] =
+                packet.load(offset).ok_or(NoTuple::Truncated)?;
+            let [kind, ..] = chunk.to_ne_bytes();
+            (ports, TcpFlags::of_chunk(kind))
         }
         _ => return Err(NoTuple::OtherProtocol),
     };

@@ -21,10 +21,11 @@ const QUOTE_WORDS: usize = (60 + 20) / 4;
 /// Turns the packet into the message that rejects it, addressed to its sender.
 ///
 /// It quotes the network header and as much of the transport header as the sender needs to find its socket: the
-/// whole of it without options, which also keeps the fields that a device would still complete.
+/// whole of it without options, which also keeps the fields that a device would still complete. Of SCTP it is the header and
+/// the start of the first chunk: Linux knows the socket of an INIT by the tag in there (`sctp_err_lookup`).
 #[inline(always)]
 pub fn port_unreachable<P: Packet>(packet: &mut P, segment: &Segment) -> Option<()> {
-    let quote = segment.offset - NETWORK + if segment.is_tcp() { 20 } else { 8 };
+    let quote = segment.offset - NETWORK + if segment.is_connection() { 20 } else { 8 };
     let header = match segment.family {
         Family::V4 => 20,
         Family::V6 => 40,

@@ -171,6 +171,14 @@ pub fn peer_name<S: Socket>(socket: &S, real: Peer) -> Option<Peer> {
     })
 }
 
+/// Whether a socket was connected through a service to a backend that the service has not any more.
+///
+/// It may be connected to something else by now, or be about to: what it is connected to must be compared.
+#[inline(always)]
+pub fn has_lost_its_backend<T: Tables>(tables: &T, peer: &SocketPeer) -> bool {
+    peer.backend_port != Port::new(0) && track::is_gone(tables, peer.backend, peer.generation)
+}
+
 /// Whether the socket has ever sent to a service without being connected: others need no look at `SOCKET_FLOWS`.
 #[inline(always)]
 fn has_sent<S: Socket>(socket: &S) -> bool {

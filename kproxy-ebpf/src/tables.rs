@@ -1,8 +1,8 @@
 //! Access to the maps, the clock and chance.
 
 use kproxy_common::{
-    Address, AddressRole, Backend, BackendIndex, Counter, Door, Flow, Frontend, FrontendKey, Nanoseconds,
-    Settings, SocketFlow, SocketFlowKey, Tuple,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
+    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, Settings, SocketFlow, SocketFlowKey, Tuple,
 };
 
 /// Which of the two flow maps.
@@ -42,6 +42,17 @@ pub trait Tables {
     fn slot(&self, index: u32) -> Option<BackendIndex>;
     /// `BACKENDS`.
     fn backend(&self, index: BackendIndex) -> Option<Backend>;
+
+    /// `AFFINITY`.
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity>;
+    /// Inserts or replaces; false if the map refused, also at the second try, which is counted.
+    fn insert_affinity(&self, door: Door, key: &AffinityKey, affinity: &Affinity) -> bool;
+    /// `SOURCE_RANGES`: whether a set has a range that contains the address.
+    fn in_source_range(&self, set: RangeSetId, address: &Address) -> bool;
+    /// `SERVICE_CIDRS`; unset past the end of the list.
+    fn service_cidr(&self, index: u32) -> AddressRange;
+    /// `NODE_ADDRESSES`: the node's own address of a family, if it is known.
+    fn node_address(&self, family: Family) -> Option<Address>;
 
     /// `FLOWS` or `FLOWS_NEW`.
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow>;

@@ -34,7 +34,7 @@ pub fn is_over<T: Tables>(tables: &T, door: Door, segment: &Segment, flow: &Flow
         return false;
     }
     let idle = now.since(flow.seen);
-    if segment.is_tcp() {
+    if segment.is_connection() {
         // An established connection lives on when its backend leaves the service; only a SYN can start anew.
         return segment.flags.opens()
             && (flow.state.contains(FlowState::CLOSED)
@@ -53,7 +53,7 @@ pub fn is_over<T: Tables>(tables: &T, door: Door, segment: &Segment, flow: &Flow
 #[inline(always)]
 pub fn is_left_over<T: Tables>(tables: &T, segment: &Segment, flow: &Flow, now: Nanoseconds) -> bool {
     let idle = now.since(flow.seen);
-    if segment.is_tcp() {
+    if segment.is_connection() {
         // What begins a conversation is a SYN, or an RST that refuses it.
         return (segment.flags.syn() || segment.flags.rst())
             && (flow.state.contains(FlowState::CLOSED) || idle > tables.settings().tcp_idle);

@@ -3,6 +3,7 @@
 use kproxy_common::{Family, Flow};
 
 use crate::checksum::Difference;
+use crate::crc32c;
 use crate::packet::{ChecksumChange, Packet};
 use crate::parse::Segment;
 use crate::wire;
@@ -20,13 +21,28 @@ pub fn rewrite<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Opt
         packet.store(segment.offset, new_ports)?;
         Difference::between([old_ports], [new_ports])
     };
+    if segment.is_sctp() {
+        return correct_sctp(packet, segment, old_ports ^ new_ports);
+    }
     packet.correct_checksum(
         segment.checksum(),
         ChecksumChange {
             addresses,
             ports,
-            zero_is_none: !segment.is_tcp(),
+            zero_is_none: !segment.is_connection(),
             bare_network_header: segment.family == Family::V6,
         },
     )
+}
+
+/// Corrects SCTP's checksum for changed ports. Where a device or nobody shall complete it (`CHECKSUM_PARTIAL` with
+/// `csum_not_inet`), the field holds nothing that anybody reads, and a correction does no harm.
+#[inline(always)]
+fn correct_sctp<P: Packet>(packet: &mut P, segment: &Segment, changed: u32) -> Option<()> {
+    if changed == 0 {
+        return Some(());
+    }
+    let length = wire::payload_length(packet, segment.family, segment.offset)?;
+    let checksum: u32 = packet.load(segment.checksum())?;
+    packet.store(segment.checksum(), checksum ^ crc32c::correction(changed, length))
 }

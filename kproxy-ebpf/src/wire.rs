@@ -14,8 +14,10 @@ const ETHERTYPE: usize = 12;
 const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
 const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
 
+const V4_TOTAL_LENGTH: usize = NETWORK + 2;
 const V4_CHECKSUM: usize = NETWORK + 10;
 const V4_ADDRESSES: usize = NETWORK + 12;
+const V6_PAYLOAD_LENGTH: usize = NETWORK + 4;
 const V6_ADDRESSES: usize = NETWORK + 8;
 
 /// "More fragments" and the fragment offset, in the second word of an IPv4 header.
@@ -88,6 +90,18 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             })
         }
         _ => None,
+    }
+}
+
+/// How many bytes follow the network header, by the header's own words: a short frame has padding behind them.
+#[inline(always)]
+pub fn payload_length<P: Packet>(packet: &P, family: Family, transport: usize) -> Option<u16> {
+    match family {
+        Family::V4 => {
+            let total = u16::from_be(packet.load(V4_TOTAL_LENGTH)?);
+            Some(total.wrapping_sub((transport - NETWORK) as u16))
+        }
+        Family::V6 => Some(u16::from_be(packet.load(V6_PAYLOAD_LENGTH)?)),
     }
 }
 

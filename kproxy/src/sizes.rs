@@ -36,6 +36,18 @@ const BACKENDS: Scale = Scale {
     least: 65_536,
     most: 1_048_576,
 };
+/// About 110 bytes an entry, all of which the kernel takes at once.
+const AFFINITY: Scale = Scale {
+    per_gibibyte: 4_096,
+    least: 16_384,
+    most: 1_048_576,
+};
+/// About 60 bytes an entry, only for those that are there.
+const SOURCE_RANGES: Scale = Scale {
+    per_gibibyte: 4_096,
+    least: 16_384,
+    most: 262_144,
+};
 /// Eight bytes an entry, to which the kernel rounds up the values of arrays. A service needs its run twice while it changes, and room for longer runs must not be scattered.
 const SLOTS: Scale = Scale {
     per_gibibyte: 65_536,
@@ -48,7 +60,7 @@ const UNKNOWN_MEMORY: u64 = 1 << 30;
 
 /// The options. Every size counts entries; all tables together take about 1 % of the memory by default. Defaults are
 /// rounded up to powers of two, and never less than the pinned table has.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(
     next_help_heading = "Sizes, in entries (defaults: rounded up to powers of two, never less than what is pinned)"
 )]
@@ -75,6 +87,16 @@ pub struct SizeArgs {
     /// its service's places twice [default: 65536 per GiB of memory, 524288 to 8388608].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=268_435_456))]
     pub slots: Option<u32>,
+
+    /// Clients that stay with the backends they have (sessionAffinity), counted once for each service port [default:
+    /// 4096 per GiB of memory, 16384 to 1048576].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=67_108_864))]
+    pub affinity: Option<u32>,
+
+    /// Ranges of clients that may ask services (loadBalancerSourceRanges), counted once for each service port; a
+    /// changed list needs its places twice [default: 4096 per GiB of memory, 16384 to 262144].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub source_ranges: Option<u32>,
 }
 
 /// Sizes that do not fit together.
@@ -101,6 +123,8 @@ impl SizeArgs {
             frontends,
             backends,
             slots,
+            affinity,
+            source_ranges,
         } = self;
         let memory = memory.unwrap_or(UNKNOWN_MEMORY);
         let choose = |asked: Option<u32>, scale: Scale, pinned: u32| {
@@ -114,6 +138,8 @@ impl SizeArgs {
             flows_new: choose(*new_flows, NEW_FLOWS, pinned.flows_new),
             socket_flows: choose(*new_flows, NEW_FLOWS, pinned.socket_flows),
             flows: choose(*flows, FLOWS, pinned.flows),
+            affinity: choose(*affinity, AFFINITY, pinned.affinity),
+            source_ranges: choose(*source_ranges, SOURCE_RANGES, pinned.source_ranges),
             backends,
             slots: slots.unwrap_or_else(|| {
                 let twice = backends.saturating_mul(2);

@@ -1,12 +1,16 @@
 //! The device follower against the kernel, in network namespaces that end with the test's thread. Needs root.
 
+use std::collections::BTreeSet;
 use std::io::Read;
+use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kproxy::devices::{Change, Event, Rules, follow};
+use kproxy::devices::{Addresses, Change, Event, Rules, follow};
+use kproxy_common::Address;
 use nix::sched::{CloneFlags, unshare};
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::watch;
 
 /// What is promised from the kernel's event to the door.
 const EFFECTIVE_WITHIN: Duration = Duration::from_millis(100);
@@ -26,11 +30,14 @@ fn ip(commands: &str) {
     }
 }
 
-struct Followed(Receiver<Event>);
+struct Followed {
+    events: Receiver<Event>,
+    addresses: watch::Receiver<Addresses>,
+}
 
 impl Followed {
     async fn next(&mut self) -> String {
-        match tokio::time::timeout(Duration::from_secs(5), self.0.recv()).await {
+        match tokio::time::timeout(Duration::from_secs(5), self.events.recv()).await {
             Ok(Some(Event::Changed(Change::Attached { device, door }))) => {
                 format!("+ {} {door:?}", device.name)
             }
@@ -41,6 +48,16 @@ impl Followed {
             Ok(None) => "the follower ended".into(),
             Err(_) => "nothing happened".into(),
         }
+    }
+
+    /// Runs a command and waits until exactly these addresses are bound.
+    async fn expect_bound(&mut self, commands: &str, expected: &str) {
+        let expected: BTreeSet<Address> = expected.split(' ').map(address).collect();
+        ip(commands);
+        let bound = self.addresses.wait_for(|bound| bound.as_ref() == Some(&expected));
+        let bound = tokio::time::timeout(Duration::from_secs(5), bound).await;
+        let bound = bound.map(|bound| bound.expect("the follower runs").clone());
+        assert_eq!(bound, Ok(Some(expected)), "after {commands}");
     }
 
     async fn expect(&mut self, commands: &str, expected: &[&str]) {
@@ -102,10 +119,14 @@ fn in_a_namespace(test: impl AsyncFnOnce(u32) + Send + 'static) {
 
 async fn start(rules: Rules) -> Followed {
     let (sender, receiver) = channel(64);
-    tokio::spawn(follow(rules, sender));
+    let (address_sender, addresses) = watch::channel(None);
+    tokio::spawn(follow(rules, sender, address_sender));
     // Let the follower run to the end of its listing.
     tokio::task::yield_now().await;
-    Followed(receiver)
+    Followed {
+        events: receiver,
+        addresses,
+    }
 }
 
 #[test]
@@ -160,6 +181,47 @@ fn doors_open_and_close_with_their_devices() {
                 &["+ cni0 Uplink"],
             )
             .await;
+    });
+}
+
+fn address(text: &str) -> Address {
+    text.parse::<IpAddr>().expect("an address").into()
+}
+
+#[test]
+fn addresses_are_followed_in_both_families() {
+    in_a_namespace(async |_| {
+        ip("link set lo up\nlink add one type veth peer name two\naddr add 192.0.2.1/24 dev one");
+        ip("link set one addrgenmode none\nlink set two addrgenmode none\nlink set one up\nlink set two up");
+        let mut followed = start(Rules::default()).await;
+        let first = "127.0.0.1 ::1 192.0.2.1";
+        followed.expect_bound("addr show", first).await;
+        let rows = [
+            (
+                "3.22 a secondary address",
+                "addr add 192.0.2.7/24 dev one",
+                "127.0.0.1 ::1 192.0.2.1 192.0.2.7",
+            ),
+            (
+                "IPv6",
+                "addr add 2001:db8::1/64 dev two nodad",
+                "127.0.0.1 ::1 192.0.2.1 192.0.2.7 2001:db8::1",
+            ),
+            (
+                "the same address elsewhere",
+                "addr add 192.0.2.7/32 dev two\naddr del 192.0.2.7/24 dev one",
+                "127.0.0.1 ::1 192.0.2.1 192.0.2.7 2001:db8::1",
+            ),
+            (
+                "gone",
+                "addr del 192.0.2.7/32 dev two",
+                "127.0.0.1 ::1 192.0.2.1 2001:db8::1",
+            ),
+            ("gone with its device", "link del one", "127.0.0.1 ::1"),
+        ];
+        for (_, commands, expected) in rows {
+            followed.expect_bound(commands, expected).await;
+        }
     });
 }
 

@@ -10,6 +10,7 @@
 
 pub mod acceptance;
 pub mod apiserver;
+pub mod bench;
 pub mod cluster;
 pub mod demo;
 pub mod echo;

@@ -53,6 +53,9 @@ fn transport() -> impl Strategy<Value = Transport> {
         Just(Transport::Tcp(Tcp::Ack)),
         Just(Transport::Tcp(Tcp::Fin)),
         Just(Transport::Udp),
+        Just(Transport::Sctp(Tcp::Syn)),
+        Just(Transport::Sctp(Tcp::Ack)),
+        Just(Transport::Sctp(Tcp::Fin)),
     ]
 }
 
@@ -85,7 +88,7 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
         address: pod.ip().into(),
         port: Port::new(pod.port()),
     };
-    let wanted = [Protocol::TCP, Protocol::UDP].map(|protocol| {
+    let wanted = [Protocol::TCP, Protocol::UDP, Protocol::SCTP].map(|protocol| {
         let name = ServicePortName {
             namespace: "default".to_owned(),
             name: "web".to_owned(),
@@ -98,6 +101,7 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
             affinity_seconds: 0,
             inside: BackendSet::Cluster,
             outside: BackendSet::Cluster,
+            restricted: false,
         };
         let key = FrontendKey::new(service.ip().into(), Port::new(service.port()), protocol);
         let service = WantedService {
@@ -105,6 +109,7 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
             endpoints: BTreeMap::from([(endpoint, BackendFlags::empty())]),
             cluster: vec![endpoint],
             local: Vec::new(),
+            source_ranges: std::collections::BTreeSet::new(),
         };
         (name, service)
     });
@@ -153,7 +158,7 @@ impl Talk {
     }
 }
 
-/// The packet that goes the other way: addresses and ports swapped, which no checksum notices.
+/// The packet that goes the other way: addresses and ports swapped, which no checksum notices but SCTP's.
 fn turned(mut bytes: Vec<u8>) -> Vec<u8> {
     let (addresses, length) = if bytes[ETHERNET] >> 4 == 4 {
         (12, 4)
@@ -164,6 +169,9 @@ fn turned(mut bytes: Vec<u8>) -> Vec<u8> {
     let ports = start + 2 * length;
     bytes[start..ports].rotate_left(length);
     bytes[ports..ports + 4].rotate_left(2);
+    if bytes[start - addresses + if length == 4 { 9 } else { 6 }] == Protocol::SCTP.number() {
+        frame::finish_checksum(&mut bytes).expect("an SCTP packet");
+    }
     bytes
 }
 

@@ -49,4 +49,6 @@ pub(crate) enum Benchmark {
     Datapath,
     /// The time from a change in the cluster to the maps.
     Control,
+    /// The whole agent against an API server with many services: start, memory, changes.
+    Scale,
 }

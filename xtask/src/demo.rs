@@ -18,6 +18,7 @@ pub(crate) fn bench(what: Benchmark, arguments: &[String]) -> Result<ExitCode> {
     let binary = match what {
         Benchmark::Datapath => "bench-datapath",
         Benchmark::Control => "bench-control",
+        Benchmark::Scale => "bench-scale",
     };
     start(binary, &["--release"], arguments)
 }

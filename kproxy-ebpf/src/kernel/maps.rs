@@ -5,11 +5,13 @@
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use aya_ebpf::{Global, btf_maps::SkStorage};
 use kproxy_common::{
-    Address, AddressRole, Backend, BackendIndex, Counter, Door, Flow, Frontend, FrontendKey, Nanoseconds,
-    Settings, SocketFlow, SocketFlowKey, SocketPeer, Tuple, counter,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
+    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, Settings, SocketFlow, SocketFlowKey, SocketPeer,
+    SourceRange, Tuple, counter, maps,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -29,6 +31,14 @@ static FLOWS: LruHashMap<Tuple, Flow> = LruHashMap::with_max_entries(65_536, 0);
 static FLOWS_NEW: LruHashMap<Tuple, Flow> = LruHashMap::with_max_entries(16_384, 0);
 #[map]
 static SOCKET_FLOWS: LruHashMap<SocketFlowKey, SocketFlow> = LruHashMap::with_max_entries(16_384, 0);
+#[map]
+static AFFINITY: LruHashMap<AffinityKey, Affinity> = LruHashMap::with_max_entries(16_384, 0);
+#[map]
+static SOURCE_RANGES: LpmTrie<SourceRange, u32> = LpmTrie::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static SERVICE_CIDRS: Array<AddressRange> = Array::with_max_entries(maps::SERVICE_CIDRS_MAX, 0);
+#[map]
+static NODE_ADDRESSES: Array<Address> = Array::with_max_entries(maps::NODE_ADDRESSES_MAX, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNTERS, 0);
 #[btf_map]
@@ -65,6 +75,43 @@ impl Tables for Maps {
     #[inline(always)]
     fn backend(&self, index: BackendIndex) -> Option<Backend> {
         BACKENDS.get(index.0).copied()
+    }
+
+    #[inline(always)]
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
+        // it may be another key's value: the caller compares the fingerprint.
+        unsafe { AFFINITY.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn insert_affinity(&self, door: Door, key: &AffinityKey, affinity: &Affinity) -> bool {
+        let insert = || AFFINITY.insert(key, affinity, u64::from(BPF_ANY)).is_ok();
+        if insert() {
+            return true;
+        }
+        self.count(door, Counter::MapRetry);
+        insert()
+    }
+
+    #[inline(always)]
+    fn in_source_range(&self, set: RangeSetId, address: &Address) -> bool {
+        SOURCE_RANGES
+            .get(Key::new(SourceRange::WHOLE, SourceRange::new(set, *address)))
+            .is_some()
+    }
+
+    #[inline(always)]
+    fn service_cidr(&self, index: u32) -> AddressRange {
+        SERVICE_CIDRS.get(index).copied().unwrap_or(AddressRange::UNSET)
+    }
+
+    #[inline(always)]
+    fn node_address(&self, family: Family) -> Option<Address> {
+        NODE_ADDRESSES
+            .get(maps::node_address_index(family))
+            .copied()
+            .filter(|address| !address.is_unspecified())
     }
 
     #[inline(always)]

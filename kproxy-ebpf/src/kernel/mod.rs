@@ -13,10 +13,12 @@
 mod maps;
 mod skb;
 mod sock_addr;
+mod sock_storage;
 
 pub(crate) use maps::Maps;
 pub(crate) use skb::SkbPacket;
 pub(crate) use sock_addr::SocketAddress;
+pub(crate) use sock_storage::StoredPeer;
 
 use kproxy_ebpf::Verdict;
 

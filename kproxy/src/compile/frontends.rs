@@ -1,7 +1,4 @@
-//! The addresses a service port is served under, and which set of endpoints serves whom (semantics 3b, 4a, 4b).
-//!
-//! Other kinds of frontends (`NodePort`, external and load-balancer addresses) are further items of [`keys`], with
-//! [`BackendSet::Cluster`] for inside clients and the external traffic policy for the others.
+//! The addresses a service port is served under, and which set of endpoints serves whom (semantics 3, 4a, 4b).
 
 use std::collections::BTreeMap;
 
@@ -11,30 +8,29 @@ use super::select::Selected;
 use crate::model::{Service, ServicePort, TrafficPolicy};
 use crate::plan::{BackendSet, WantedFrontend};
 
-/// Which sets of endpoints the frontends of a service use. A set that none uses is not computed (semantics 2.29).
+/// Which sets of endpoints the frontends of a service port use. A set that none uses is not computed (semantics 2.29).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
     pub(super) cluster: bool,
     pub(super) local: bool,
 }
 
-pub(super) fn needs(service: &Service) -> Needs {
-    let set = set_of(service.internal_policy);
+pub(super) fn needs(service: &Service, port: &ServicePort, family: Family) -> Needs {
+    let internal = set_of(service.internal_policy);
+    let external = offers(service, port)
+        .any(|(key, kind)| key.address.family() == family && kind != FrontendFlags::CLUSTER_IP);
     Needs {
-        cluster: set == BackendSet::Cluster,
-        local: set == BackendSet::Local,
+        // Clients inside use the Cluster set of an external frontend whatever its policy (2.30).
+        cluster: internal == BackendSet::Cluster || external,
+        local: internal == BackendSet::Local
+            || external && set_of(service.external_policy) == BackendSet::Local,
     }
 }
 
 /// Every frontend that a service asks for, in all families. It may lose some of them to an older service.
 pub fn keys(service: &Service) -> impl Iterator<Item = FrontendKey> {
     let ports = service.ports.iter();
-    ports.flat_map(|port| {
-        service
-            .cluster_ips
-            .iter()
-            .map(|address| cluster_ip_key(*address, port))
-    })
+    ports.flat_map(|port| offers(service, port).map(|(key, _)| key))
 }
 
 pub(super) fn frontends(
@@ -43,45 +39,69 @@ pub(super) fn frontends(
     family: Family,
     selected: &Selected,
 ) -> BTreeMap<FrontendKey, WantedFrontend> {
-    let addresses = service
-        .cluster_ips
+    let restricted = service
+        .source_ranges()
         .iter()
-        .filter(|address| address.family() == family);
-    addresses
-        .map(|address| (cluster_ip_key(*address, port), cluster_ip(service, selected)))
-        .collect()
+        .any(|range| range.family() == family);
+    let mut frontends = BTreeMap::new();
+    for (key, kind) in offers(service, port).filter(|(key, _)| key.address.family() == family) {
+        frontends
+            .entry(key)
+            .or_insert_with(|| frontend(service, kind, restricted, selected));
+    }
+    frontends
 }
 
-fn cluster_ip_key(address: Address, port: &ServicePort) -> FrontendKey {
-    FrontendKey::new(address, port.port, port.protocol)
+/// The frontends of one port, each with its kind. An address that has two kinds has the first one: a ClusterIP stays
+/// one, and source ranges hold for a load-balancer address that is an external one as well (semantics 3.48).
+fn offers(service: &Service, port: &ServicePort) -> impl Iterator<Item = (FrontendKey, FrontendFlags)> {
+    let ServicePort {
+        name: _,
+        protocol,
+        port: number,
+        node_port,
+    } = *port;
+    let kinds: [(&[Address], FrontendFlags); 3] = [
+        (&service.cluster_ips, FrontendFlags::CLUSTER_IP),
+        (service.load_balancer_ips(), FrontendFlags::LOAD_BALANCER),
+        (service.external_ips(), FrontendFlags::EXTERNAL_IP),
+    ];
+    let by_address = kinds.into_iter().flat_map(move |(addresses, kind)| {
+        let keys = addresses
+            .iter()
+            .map(move |address| FrontendKey::new(*address, number, protocol));
+        keys.map(move |key| (key, kind))
+    });
+    let by_node_port = node_port.into_iter().flat_map(move |number| {
+        let families = service.cluster_ips.iter().map(|address| address.family());
+        let keys =
+            families.map(move |family| FrontendKey::new(Address::unspecified(family), number, protocol));
+        keys.map(|key| (key, FrontendFlags::NODE_PORT))
+    });
+    by_address.chain(by_node_port)
 }
 
-/// The internal policy holds for everybody who asks a ClusterIP, wherever they are (semantics 3.12, 3.13).
-fn cluster_ip(service: &Service, selected: &Selected) -> WantedFrontend {
-    let set = set_of(service.internal_policy);
-    frontend(
-        FrontendFlags::CLUSTER_IP,
-        service.affinity_seconds,
-        set,
-        set,
-        selected,
-    )
-}
-
-fn frontend(
-    mut flags: FrontendFlags,
-    affinity_seconds: u32,
-    inside: BackendSet,
-    outside: BackendSet,
-    selected: &Selected,
-) -> WantedFrontend {
+fn frontend(service: &Service, kind: FrontendFlags, restricted: bool, selected: &Selected) -> WantedFrontend {
+    let (inside, outside) = if kind == FrontendFlags::CLUSTER_IP {
+        // The internal policy holds for everybody who asks a ClusterIP, wherever they are (semantics 3.12, 3.13).
+        let set = set_of(service.internal_policy);
+        (set, set)
+    } else {
+        // Clients inside the cluster need not leave it to find all endpoints (semantics 3.35, 3.36, 3.38).
+        (BackendSet::Cluster, set_of(service.external_policy))
+    };
+    let mut flags = kind;
+    flags.set(FrontendFlags::INSIDE_LOCAL, inside == BackendSet::Local);
+    flags.set(FrontendFlags::OUTSIDE_LOCAL, outside == BackendSet::Local);
     flags.set(FrontendFlags::DROP_INSIDE, selected.drops(inside));
     flags.set(FrontendFlags::DROP_OUTSIDE, selected.drops(outside));
     WantedFrontend {
         flags,
-        affinity_seconds,
+        affinity_seconds: service.affinity_seconds,
         inside,
         outside,
+        // Source ranges are a matter of load-balancer addresses alone (semantics 3.40).
+        restricted: restricted && kind == FrontendFlags::LOAD_BALANCER,
     }
 }
 

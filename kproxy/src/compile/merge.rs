@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use kproxy_common::Family;
+use kproxy_common::{Family, Protocol};
 
-use crate::model::{self, Conditions, ServicePort, Slice};
+use crate::model::{self, Conditions, Name, Slice};
 use crate::plan::Endpoint;
 
 /// Endpoints by address and port, each with the slice entry that speaks for it.
 pub(super) type Merged<'a> = BTreeMap<Endpoint, &'a model::Endpoint>;
 
 pub(super) fn merge<'a>(
-    port: &ServicePort,
+    name: &Name,
+    protocol: Protocol,
     family: Family,
     slices: impl IntoIterator<Item = &'a Slice>,
 ) -> Merged<'a> {
@@ -22,7 +23,7 @@ pub(super) fn merge<'a>(
         let feeds = slice
             .ports
             .iter()
-            .filter(|feed| feed.name == port.name && feed.protocol == port.protocol);
+            .filter(|feed| feed.name == *name && feed.protocol == protocol);
         for feed in feeds {
             for candidate in &slice.endpoints {
                 add(

@@ -2,30 +2,30 @@
 //!
 //! Pure: the same objects give the same answer, in a fixed order. The steps, one file each:
 //! `merge` unites the slices, `topology` reads the hints, `select` finds the two sets of usable endpoints,
-//! [`frontends`] says under which addresses they are served and what happens when a set is empty.
+//! [`frontends`] says under which addresses they are served and what happens when a set is empty, `ranges` who may ask
+//! load-balancer addresses, `health` what a load balancer is told that asks for local endpoints.
 //! Everything is decided for one port in one family, never for a whole Service (semantics 2.11).
 
 pub mod frontends;
+mod health;
 mod merge;
+mod place;
+mod ranges;
 mod select;
 mod topology;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use kproxy_common::{BackendFlags, Family};
 
-use crate::model::{Conditions, Name, Service, ServicePort, Slice};
+use crate::model::{Conditions, Service, ServicePort, Slice};
 use crate::plan::WantedService;
 
-/// Where this kproxy runs: what "local", "this node" and "this zone" mean.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The node's name. Empty: no endpoint is local.
-    pub node: Name,
-    /// The node's zone, if it is known.
-    pub zone: Option<Name>,
-}
+pub use health::{HealthCheck, health_check};
+pub use place::Place;
 
 /// What the data plane shall do for one port of a service in one family.
 ///
@@ -37,12 +37,12 @@ pub fn compile<'a>(
     slices: impl IntoIterator<Item = &'a Slice>,
     place: &Place,
 ) -> WantedService {
-    let needs = frontends::needs(service);
-    let merged = merge::merge(port, family, slices);
+    let needs = frontends::needs(service, port, family);
+    let merged = merge::merge(&port.name, port.protocol, family, slices);
     let selected = select::select(&merged, needs, place);
     let frontends = frontends::frontends(service, port, family, &selected);
 
-    let mut endpoints = std::collections::BTreeMap::new();
+    let mut endpoints = BTreeMap::new();
     for (endpoint, candidate) in &merged {
         // Flows stay with whoever can still answer (semantics 7.05); new ones go where the sets say, and those may
         // hold endpoints that are ready without serving.
@@ -58,5 +58,6 @@ pub fn compile<'a>(
         endpoints,
         cluster: selected.cluster,
         local: selected.local,
+        source_ranges: ranges::source_ranges(service, family, place),
     }
 }

@@ -90,7 +90,7 @@ fn pick(merged: &Merged<'_>, usable: impl Fn(&model::Endpoint) -> bool) -> Vec<E
 }
 
 /// Ready endpoints are usable whatever else they are (semantics 2.27).
-fn is_ready(candidate: &model::Endpoint) -> bool {
+pub(super) fn is_ready(candidate: &model::Endpoint) -> bool {
     candidate.conditions.contains(Conditions::READY)
 }
 

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use kproxy_common::{Backend, BackendFlags};
+use kproxy_common::{Address, AddressRole, Backend, BackendFlags, Frontend, FrontendKey};
 
 use super::error::ApplyError;
+use super::prefix::Prefix;
 use super::sys::hash::Stopped;
 use super::tables::Tables;
 use crate::plan::{Action, Plan, Step};
@@ -17,7 +18,7 @@ pub struct Report {
 }
 
 /// Writes a plan into the maps, in order, up to the first failure.
-pub(super) fn apply(tables: &Tables, plan: &Plan) -> Result<Report, ApplyError> {
+pub(super) fn apply(tables: &mut Tables, plan: &Plan) -> Result<Report, ApplyError> {
     let mut report = Report::default();
     let same_kind =
         |a: &Step, b: &Step| std::mem::discriminant(&a.action) == std::mem::discriminant(&b.action);
@@ -35,52 +36,95 @@ pub(super) fn apply(tables: &Tables, plan: &Plan) -> Result<Report, ApplyError> 
 }
 
 /// Writes steps of one kind.
-fn write(tables: &Tables, steps: &[Step], writes: &mut usize) -> Result<(), Stopped> {
-    let (mut addresses, mut roles) = (Vec::new(), Vec::new());
-    let (mut keys, mut frontends) = (Vec::new(), Vec::new());
-    let (mut gone_addresses, mut gone_keys) = (Vec::new(), Vec::new());
+fn write(tables: &mut Tables, steps: &[Step], writes: &mut usize) -> Result<(), Stopped> {
+    let mut batches = Batches::default();
     for (done, step) in steps.iter().enumerate() {
-        let fits = match &step.action {
-            Action::WriteBackend { index, backend } => write_backend(tables, index.0, *backend),
-            Action::RetireBackend { index, backend } => tables.backends.store(index.0, *backend),
-            Action::WriteSlots { base, slots } => {
-                *writes += slots.len().saturating_sub(1);
-                (*base..)
-                    .zip(slots)
-                    .all(|(index, backend)| tables.slots.store(index, *backend))
-            }
-            Action::PutAddress { address, role } => {
-                addresses.push(*address);
-                roles.push(*role);
-                true
-            }
-            Action::PutFrontend { key, frontend } => {
-                keys.push(*key);
-                frontends.push(*frontend);
-                true
-            }
-            Action::RemoveFrontend { key } => {
-                gone_keys.push(*key);
-                true
-            }
-            Action::RemoveAddress { address } => {
-                gone_addresses.push(*address);
-                true
-            }
-        };
-        if !fits {
-            return Err(Stopped {
-                done,
-                error: io::Error::other("the index is past the end of the map"),
-            });
-        }
+        batches
+            .write_or_collect(tables, &step.action, writes)
+            .map_err(|error| Stopped { done, error })?;
     }
-    tables.addresses.put(&addresses, &roles)?;
-    tables.frontends.put(&keys, &frontends)?;
-    tables.frontends.remove(&gone_keys)?;
-    tables.addresses.remove(&gone_addresses)?;
+    batches.write(tables)?;
     *writes += steps.len();
     Ok(())
+}
+
+/// What is written by one call for many entries. Of one kind, so only one of them is not empty.
+#[derive(Default)]
+struct Batches {
+    addresses: Vec<Address>,
+    roles: Vec<AddressRole>,
+    keys: Vec<FrontendKey>,
+    frontends: Vec<Frontend>,
+    ranges: Vec<Prefix>,
+    gone_addresses: Vec<Address>,
+    gone_keys: Vec<FrontendKey>,
+    gone_ranges: Vec<Prefix>,
+}
+
+impl Batches {
+    fn write_or_collect(
+        &mut self,
+        tables: &mut Tables,
+        action: &Action,
+        writes: &mut usize,
+    ) -> io::Result<()> {
+        match action {
+            Action::WriteBackend { index, backend } => {
+                return fits(write_backend(tables, index.0, *backend));
+            }
+            Action::RetireBackend { index, backend } => {
+                return fits(tables.backends.store(index.0, *backend));
+            }
+            Action::WriteSlots { base, slots } => {
+                *writes += slots.len().saturating_sub(1);
+                let mut slots = (*base..).zip(slots);
+                return fits(slots.all(|(index, backend)| tables.slots.store(index, *backend)));
+            }
+            Action::WriteServiceCidr { index, range } => return tables.write_service_cidr(*index, *range),
+            Action::WriteNodeAddress { family, address } => {
+                return tables.write_node_address(*family, *address);
+            }
+            Action::PutAddress { address, role } => {
+                self.addresses.push(*address);
+                self.roles.push(*role);
+            }
+            Action::PutFrontend { key, frontend } => {
+                self.keys.push(*key);
+                self.frontends.push(*frontend);
+            }
+            Action::PutSourceRange { set, range } => self.ranges.push(Prefix::new(*set, *range)),
+            Action::RemoveFrontend { key } => self.gone_keys.push(*key),
+            Action::RemoveAddress { address } => self.gone_addresses.push(*address),
+            Action::RemoveSourceRange { set, range } => self.gone_ranges.push(Prefix::new(*set, *range)),
+        }
+        Ok(())
+    }
+
+    fn write(self, tables: &Tables) -> Result<(), Stopped> {
+        let Self {
+            addresses,
+            roles,
+            keys,
+            frontends,
+            ranges,
+            gone_addresses,
+            gone_keys,
+            gone_ranges,
+        } = self;
+        tables.addresses.put(&addresses, &roles)?;
+        tables.frontends.put(&keys, &frontends)?;
+        tables.source_ranges.put(&ranges, &vec![1; ranges.len()])?;
+        tables.frontends.remove(&gone_keys)?;
+        tables.addresses.remove(&gone_addresses)?;
+        tables.source_ranges.remove(&gone_ranges)
+    }
+}
+
+fn fits(fits: bool) -> io::Result<()> {
+    if fits {
+        return Ok(());
+    }
+    Err(io::Error::other("the index is past the end of the map"))
 }
 
 /// Fills a record so that no program takes a half-written one for alive.

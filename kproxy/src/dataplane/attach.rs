@@ -3,6 +3,7 @@
 //! Every link is pinned. On a restart its program is replaced in place, so that no packet and no `connect` goes without.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -254,6 +255,13 @@ pub(super) fn detach_others(pins: &Pins, keep: &BTreeSet<u32>) -> Result<BTreeSe
 /// The interface index in the name of a device link's pin.
 fn device_of(path: &Path) -> Option<u32> {
     door_of(path).map(|(_, index)| index)
+}
+
+/// Whether a pin of this name holds a link that some program of ours belongs into.
+pub(super) fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let is_socket_door = SOCKET_DOOR.iter().any(|(program, _)| name == Some(*program));
+    is_socket_door || door_of(path).is_some()
 }
 
 /// The program and the interface index in the name of a device link's pin.

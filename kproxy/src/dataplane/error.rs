@@ -24,18 +24,6 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// A kproxy with another layout of the maps left its programs attached; with ours beside them, everything would be
-    /// translated twice.
-    #[error(
-        "{path} was pinned by a kproxy with another layout of the maps; \
-         stop it and run `kproxy cleanup --pin-dir {pin_dir}` (translated connections are lost)"
-    )]
-    OtherVersion {
-        /// What it left.
-        path: PathBuf,
-        /// Where.
-        pin_dir: PathBuf,
-    },
     /// A pinned map is of another make.
     #[error(
         "the pinned map {map} has another layout: found {found}, expected {expected}; \
@@ -98,6 +86,14 @@ pub enum OpenError {
         /// Its kind.
         kind: &'static str,
     },
+    /// A program could not be put on the elements of a map.
+    #[error("starting the iterator {program}: {source}")]
+    Iterator {
+        /// The program.
+        program: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A map could not be opened or read.
     #[error("opening the map {map}: {source}")]
     Map {
@@ -114,6 +110,9 @@ pub enum OpenError {
         /// What is wrong.
         source: io::Error,
     },
+    /// The kernel does not say in which network namespace this process is.
+    #[error("asking for the cookie of this network namespace: {0}; kproxy needs Linux 5.14 or newer")]
+    Namespace(io::Error),
     /// A program could not be attached; programs named before it in the object are attached already.
     #[error(transparent)]
     Attach(#[from] AttachError),

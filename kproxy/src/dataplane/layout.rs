@@ -109,6 +109,8 @@ pub(super) fn pinned_sizes(pin_dir: &Path) -> Result<Sizes, OpenError> {
         flows: entries(maps::FLOWS)?,
         flows_new: entries(maps::FLOWS_NEW)?,
         socket_flows: entries(maps::SOCKET_FLOWS)?,
+        affinity: entries(maps::AFFINITY)?,
+        source_ranges: entries(maps::SOURCE_RANGES)?,
     })
 }
 
@@ -173,6 +175,7 @@ fn can_move(kind: u32) -> bool {
     [
         bpf_map_type::BPF_MAP_TYPE_HASH,
         bpf_map_type::BPF_MAP_TYPE_LRU_HASH,
+        bpf_map_type::BPF_MAP_TYPE_LPM_TRIE,
         bpf_map_type::BPF_MAP_TYPE_ARRAY,
     ]
     .map(|kind| kind as u32)

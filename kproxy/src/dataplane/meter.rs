@@ -15,7 +15,7 @@ use crate::plan::Fill;
 use crate::serve::Gauges;
 
 /// Tables that kernel programs fill, and whose size nobody else knows.
-const TABLES: [&str; 3] = [maps::FLOWS, maps::FLOWS_NEW, maps::SOCKET_FLOWS];
+const TABLES: [&str; 4] = [maps::FLOWS, maps::FLOWS_NEW, maps::SOCKET_FLOWS, maps::AFFINITY];
 
 /// Handles of its own on the pinned maps, for reading.
 pub struct Meter {

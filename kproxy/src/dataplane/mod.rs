@@ -3,7 +3,9 @@
 //! * [`options`](Options): what to open and how large
 //! * `layout`: pinned maps are compared before they are adopted, and resized without losing flows
 //! * `programs`, `attach`: loading, and links that outlive the agent and are replaced in place
-//! * `tables`, `apply`: map contents as the plan knows them
+//! * `succession`: a kproxy with another layout of the maps gives way
+//! * `tables`, `prefix`, `apply`: map contents as the plan knows them
+//! * [`sockets`](StalePeers): connected sockets whose backend is gone, for a reader beside the owner
 //! * [`Meter`]: numbers for metrics, read apart from the owner
 //! * `pins`: the pin directory, and the removal of everything
 //! * `sys`: system calls that aya lacks, the agent's only unsafe code
@@ -21,8 +23,11 @@ mod meter;
 mod object;
 mod options;
 mod pins;
+mod prefix;
 mod programs;
 mod resize;
+mod sockets;
+mod succession;
 #[expect(
     unsafe_code,
     reason = "aya 0.14 has no batches, no mmap and no update of cgroup links"
@@ -43,6 +48,7 @@ pub use meter::Meter;
 pub use object::OBJECT;
 pub use options::{Options, Sizes};
 pub use pins::RemovedReport;
+pub use sockets::StalePeers;
 
 use crate::plan::{MapContents, Plan};
 use attach::Cgroup;
@@ -60,7 +66,8 @@ pub struct Dataplane {
 
 impl Dataplane {
     /// Loads the kernel programs, takes over what is pinned, and opens the socket door. Pod doors that are open get
-    /// the new programs; those of vanished devices are cleared away.
+    /// the new programs; those of vanished devices are cleared away. The same goes for what a kproxy with another layout
+    /// of the maps has left, but for its maps: it is as if nothing had been programmed.
     ///
     /// Also answers what the maps hold, for [`Applied::adopt`](crate::plan::Applied::adopt).
     ///
@@ -78,15 +85,21 @@ impl Dataplane {
         let pins = Pins::open(pin_dir)?;
         let decisions = layout::decide(OBJECT, sizes, &pins)?;
         let resize = Resize::prepare(&decisions, &pins)?;
-        let programs = Programs::load(OBJECT, sizes, settings, &decisions, &pins)?;
+        let mut settings = *settings;
+        if settings.node_namespace == 0 {
+            settings.node_namespace = sys::namespace::cookie().map_err(OpenError::Namespace)?;
+        }
+        let programs = Programs::load(OBJECT, sizes, &settings, &decisions, &pins)?;
         let resize = resize.start(&pins)?;
         let tables = Tables::open(&pins)?;
         let contents = tables.contents()?;
+        let predecessors = succession::take_over(&pins)?;
         attach::remove_stale(&pins)?;
         attach::attach_cgroup(&programs, &pins, &cgroup)?;
         attach::replace_pod_doors(&programs, &pins)?;
         // No program of a former run is left, so nobody writes into a former map any more.
         resize.finish()?;
+        predecessors.remove()?;
         Ok((
             Self {
                 programs,
@@ -113,7 +126,7 @@ impl Dataplane {
     /// Names the map, the key and the service of the step that failed. The maps are consistent then; to go on, see
     /// [`Applied::heal`](crate::plan::Applied::heal).
     pub fn apply(&mut self, plan: &Plan) -> Result<Report, ApplyError> {
-        apply::apply(&self.tables, plan)
+        apply::apply(&mut self.tables, plan)
     }
 
     /// Opens a pod door on the host end of a pod's interface, given by its index in this network namespace; `name` is
@@ -161,6 +174,16 @@ impl Dataplane {
     /// When the map can not be read.
     pub fn counters(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
         self.tables.counters.read()
+    }
+
+    /// The connected UDP sockets whose backend is gone, for another thread to look at whenever it likes.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not load or attach the program that finds them: it needs `CAP_PERFMON` and the kernel's own
+    /// type information (`/sys/kernel/btf/vmlinux`).
+    pub fn stale_peers(&mut self) -> Result<StalePeers, OpenError> {
+        StalePeers::open(&mut self.programs, &self.pins)
     }
 
     /// Takes everything that kproxy pinned below the directory out of the kernel, and nothing else.

@@ -15,7 +15,7 @@ pub struct Options {
     pub cgroup: PathBuf,
     /// How large the maps are.
     pub sizes: Sizes,
-    /// Constants of the kernel programs.
+    /// Constants of the kernel programs. `node_namespace` is filled in if it is 0: by the caller's network namespace.
     pub settings: Settings,
 }
 
@@ -36,6 +36,10 @@ pub struct Sizes {
     pub flows_new: u32,
     /// Peers of unconnected UDP sockets.
     pub socket_flows: u32,
+    /// Clients that stay with their backends, once for each service port.
+    pub affinity: u32,
+    /// Ranges of clients that may ask services. A changed set needs its place twice for a moment.
+    pub source_ranges: u32,
 }
 
 impl Default for Sizes {
@@ -48,6 +52,8 @@ impl Default for Sizes {
             flows: 262_144,
             flows_new: 65_536,
             socket_flows: 65_536,
+            affinity: 65_536,
+            source_ranges: 65_536,
         }
     }
 }
@@ -62,6 +68,8 @@ impl Sizes {
         flows: 0,
         flows_new: 0,
         socket_flows: 0,
+        affinity: 0,
+        source_ranges: 0,
     };
 
     /// What the plan may fill.
@@ -75,17 +83,20 @@ impl Sizes {
             flows: _,
             flows_new: _,
             socket_flows: _,
+            affinity: _,
+            source_ranges,
         } = self;
         Capacity {
             addresses,
             frontends,
             slots,
             backends,
+            source_ranges,
         }
     }
 
     /// Entries by name of the map; the object fixes those of the others.
-    pub(super) fn by_map(&self) -> [(&'static str, u32); 7] {
+    pub(super) fn by_map(&self) -> [(&'static str, u32); 9] {
         let &Self {
             addresses,
             frontends,
@@ -94,6 +105,8 @@ impl Sizes {
             flows,
             flows_new,
             socket_flows,
+            affinity,
+            source_ranges,
         } = self;
         [
             (maps::ADDRESSES, addresses),
@@ -103,6 +116,8 @@ impl Sizes {
             (maps::FLOWS, flows),
             (maps::FLOWS_NEW, flows_new),
             (maps::SOCKET_FLOWS, socket_flows),
+            (maps::AFFINITY, affinity),
+            (maps::SOURCE_RANGES, source_ranges),
         ]
     }
 }

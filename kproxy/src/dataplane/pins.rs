@@ -23,15 +23,6 @@ impl Pins {
     /// Makes the directories and locks them against a second agent.
     pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
         let version = version_of(root);
-        if let Some(path) = children(root)?
-            .into_iter()
-            .find(|path| is_version(path) && *path != version)
-        {
-            return Err(OpenError::OtherVersion {
-                path,
-                pin_dir: root.to_owned(),
-            });
-        }
         for path in [version.join("maps"), version.join("links")] {
             fs::create_dir_all(&path).map_err(|source| OpenError::PinDirectory { path, source })?;
         }
@@ -78,6 +69,14 @@ impl Pins {
             name.is_some_and(|name| name.starts_with(&prefix))
         });
         Ok(paths)
+    }
+
+    /// The directories that kproxies with other layouts of the maps have left.
+    pub(super) fn other_versions(&self) -> Result<Vec<PathBuf>, OpenError> {
+        let own = version_of(&self.root);
+        let mut versions = children(&self.root)?;
+        versions.retain(|path| is_version(path) && *path != own);
+        Ok(versions)
     }
 
     pub(super) fn cgroup_link(&self, program: &str) -> PathBuf {
@@ -143,25 +142,34 @@ pub(super) fn remove_all(root: &Path) -> Result<RemovedReport, OpenError> {
     };
     // Every layout version: an older kproxy may have left things as well.
     for version in children(root)?.into_iter().filter(|path| is_version(path)) {
-        for path in children(&version.join("links"))? {
-            report.links += usize::from(remove_link(&path)?);
-        }
-        for path in children(&version.join("maps"))? {
-            let map = pin::open(&path, Kind::Map).map_err(|source| OpenError::Pin {
-                doing: "opening the map",
-                path: path.clone(),
-                source,
-            })?;
-            if map.is_some() {
-                remove_file(&path)?;
-                report.maps += 1;
-            }
-        }
-        for directory in [version.join("links"), version.join("maps"), version] {
-            remove_directory(&directory)?;
-        }
+        let RemovedReport { links, maps } = remove_version(&version)?;
+        report.links += links;
+        report.maps += maps;
     }
     remove_directory(root)?;
+    Ok(report)
+}
+
+/// The same for what one layout version has pinned.
+pub(super) fn remove_version(version: &Path) -> Result<RemovedReport, OpenError> {
+    let mut report = RemovedReport::default();
+    for path in children(&version.join("links"))? {
+        report.links += usize::from(remove_link(&path)?);
+    }
+    for path in children(&version.join("maps"))? {
+        let map = pin::open(&path, Kind::Map).map_err(|source| OpenError::Pin {
+            doing: "opening the map",
+            path: path.clone(),
+            source,
+        })?;
+        if map.is_some() {
+            remove_file(&path)?;
+            report.maps += 1;
+        }
+    }
+    for directory in [version.join("links"), version.join("maps"), version.to_owned()] {
+        remove_directory(&directory)?;
+    }
     Ok(report)
 }
 

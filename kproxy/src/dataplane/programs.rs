@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use aya::programs::{CgroupSockAddr, ProgramError, SchedClassifier};
-use aya::{Ebpf, EbpfLoader};
+use aya::programs::{CgroupSockAddr, Iter, ProgramError, SchedClassifier};
+use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy_common::Settings;
 
 use super::attach::{POD_DOOR, SOCKET_DOOR};
@@ -14,6 +14,9 @@ use super::error::OpenError;
 use super::layout::Decision;
 use super::options::Sizes;
 use super::pins::Pins;
+
+/// The iterator over `SOCKET_PEERS`.
+pub(super) const STALE_PEERS: &str = "stale_peers";
 
 /// The verified programs. Links are not in here: dropping this leaves everything attached.
 #[derive(Debug)]
@@ -80,6 +83,21 @@ impl Programs {
                 .map_err(failed)?;
         }
         Ok(programs)
+    }
+
+    /// Loads the iterator over the records of sockets, which no door needs.
+    pub(super) fn load_stale_peers(&mut self) -> Result<BorrowedFd<'_>, OpenError> {
+        let program = STALE_PEERS;
+        let failed = |source| OpenError::Program { program, source };
+        let iterator = self.object.program_mut(program);
+        let iterator = iterator.and_then(|it| <&mut Iter>::try_from(it).ok());
+        let iterator = iterator.ok_or(OpenError::Missing {
+            program,
+            kind: "iterator",
+        })?;
+        let types = Btf::from_sys_fs().map_err(|error| failed(error.into()))?;
+        iterator.load("bpf_sk_storage_map", &types).map_err(failed)?;
+        Ok(iterator.fd().map_err(failed)?.as_fd())
     }
 
     /// A loaded program's descriptor.

@@ -1,7 +1,7 @@
 //! Moving the content of a pinned map into one of another size.
 //!
-//! Programs write into the tables of flows while that happens: those of the former run until they are replaced. So these
-//! tables are copied twice, before and after. Between, the former map keeps a pin of its own: if the start fails there,
+//! Programs write into the tables of flows and of affinity while that happens: those of the former run until they are
+//! replaced. So these tables are copied twice, before and after. Between, the former map keeps a pin of its own: if the start fails there,
 //! programs of both runs stay attached, and the next start collects what either have written.
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,17 +11,20 @@ use std::{fs, io};
 
 use aya::maps::MapData;
 use bytemuck::Pod;
-use kproxy_common::{Address, AddressRole, Frontend, FrontendKey};
-use kproxy_common::{Backend, BackendIndex, Flow, SocketFlow, SocketFlowKey, Tuple, maps};
+use kproxy_common::{
+    Address, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Flow, Frontend, FrontendKey,
+    SocketFlow, SocketFlowKey, Tuple, maps,
+};
 
 use super::error::OpenError;
 use super::layout::Decision;
 use super::pins::{Pins, remove_file};
+use super::prefix::Prefix;
 use super::sys::array::Array;
 use super::sys::hash;
 
 /// Tables that kernel programs write into. The agent alone writes into the others.
-const FLOWS: [&str; 3] = [maps::FLOWS, maps::FLOWS_NEW, maps::SOCKET_FLOWS];
+const FLOWS: [&str; 4] = [maps::FLOWS, maps::FLOWS_NEW, maps::SOCKET_FLOWS, maps::AFFINITY];
 
 /// What has to be moved, before there is a place for it.
 pub(super) struct Prepared<'a> {
@@ -168,6 +171,8 @@ fn open(name: &str, old: MapData, new: MapData, into: Target) -> io::Result<Box<
         maps::FRONTENDS => Entries::<FrontendKey, Frontend>::open(old, new, into)?,
         maps::FLOWS | maps::FLOWS_NEW => Entries::<Tuple, Flow>::open(old, new, into)?,
         maps::SOCKET_FLOWS => Entries::<SocketFlowKey, SocketFlow>::open(old, new, into)?,
+        maps::AFFINITY => Entries::<AffinityKey, Affinity>::open(old, new, into)?,
+        maps::SOURCE_RANGES => Entries::<Prefix, u32>::open(old, new, into)?,
         maps::SLOTS => Values::<BackendIndex>::open(&old, &new)?,
         maps::BACKENDS => Values::<Backend>::open(&old, &new)?,
         _ => return Err(io::Error::other("its content can not be moved")),

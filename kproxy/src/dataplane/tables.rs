@@ -1,14 +1,17 @@
 //! The maps that the plan is written to.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use aya::maps::{MapData, MapError, PerCpuArray};
+use aya::maps::{Array as SmallArray, Map, MapData, MapError, PerCpuArray};
 use kproxy_common::{
-    Address, AddressRole, Backend, BackendIndex, Counter, Door, Frontend, FrontendKey, counter, maps,
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Counter, Door, Family, Frontend, FrontendKey,
+    counter, maps,
 };
 
 use super::error::OpenError;
 use super::pins::Pins;
+use super::prefix::Prefix;
 use super::sys::array::Array;
 use super::sys::hash::Hash;
 use crate::plan::MapContents;
@@ -19,6 +22,9 @@ pub(super) struct Tables {
     pub(super) frontends: Hash<FrontendKey, Frontend>,
     pub(super) slots: Array<BackendIndex>,
     pub(super) backends: Array<Backend>,
+    pub(super) source_ranges: Hash<Prefix, u32>,
+    service_cidrs: SmallArray<MapData, [u8; size_of::<AddressRange>()]>,
+    node_addresses: SmallArray<MapData, [u8; size_of::<Address>()]>,
     pub(super) counters: Counters,
 }
 
@@ -35,11 +41,17 @@ impl Tables {
             })
         };
         let failed = |map| move |source| OpenError::Map { map, source };
+        let other = |map| move |error: MapError| failed(map)(io::Error::other(error));
         Ok(Self {
             addresses: Hash::new(pinned(maps::ADDRESSES)?).map_err(failed(maps::ADDRESSES))?,
             frontends: Hash::new(pinned(maps::FRONTENDS)?).map_err(failed(maps::FRONTENDS))?,
             slots: Array::new(&pinned(maps::SLOTS)?).map_err(failed(maps::SLOTS))?,
             backends: Array::new(&pinned(maps::BACKENDS)?).map_err(failed(maps::BACKENDS))?,
+            source_ranges: Hash::new(pinned(maps::SOURCE_RANGES)?).map_err(failed(maps::SOURCE_RANGES))?,
+            service_cidrs: SmallArray::try_from(Map::Array(pinned(maps::SERVICE_CIDRS)?))
+                .map_err(other(maps::SERVICE_CIDRS))?,
+            node_addresses: SmallArray::try_from(Map::Array(pinned(maps::NODE_ADDRESSES)?))
+                .map_err(other(maps::NODE_ADDRESSES))?,
             counters: Counters::new(pinned(maps::COUNTERS)?)?,
         })
     }
@@ -52,8 +64,16 @@ impl Tables {
             frontends,
             slots,
             backends,
+            source_ranges,
+            service_cidrs: _,
+            node_addresses: _,
             counters: _,
         } = self;
+        let mut ranges = BTreeMap::<_, BTreeSet<_>>::new();
+        let found = source_ranges.entries().map_err(failed(maps::SOURCE_RANGES))?;
+        for (set, range) in found.iter().filter_map(|(prefix, _)| prefix.range()) {
+            ranges.entry(set).or_default().insert(range);
+        }
         Ok(MapContents {
             addresses: addresses
                 .entries()
@@ -69,13 +89,47 @@ impl Tables {
             backends: (0..backends.len())
                 .map_while(|index| backends.load(index))
                 .collect(),
+            source_ranges: ranges,
+            service_cidrs: self.service_cidrs().map_err(failed(maps::SERVICE_CIDRS))?,
+            node_addresses: self.node_addresses().map_err(failed(maps::NODE_ADDRESSES))?,
         })
+    }
+
+    fn service_cidrs(&self) -> io::Result<Vec<AddressRange>> {
+        let range = |range: Result<_, MapError>| range.map(bytemuck::cast).map_err(io::Error::other);
+        self.service_cidrs.iter().map(range).collect()
+    }
+
+    fn node_addresses(&self) -> io::Result<BTreeMap<Family, Address>> {
+        let address = |family| {
+            let bytes = self.node_addresses.get(&maps::node_address_index(family), 0);
+            let address: Address = bytemuck::cast(bytes.map_err(io::Error::other)?);
+            Ok((family, address))
+        };
+        let addresses: io::Result<Vec<_>> = [Family::V4, Family::V6].into_iter().map(address).collect();
+        let mut addresses = addresses?;
+        addresses.retain(|(_, address)| !address.is_unspecified());
+        Ok(addresses.into_iter().collect())
+    }
+
+    /// Writes an element of `SERVICE_CIDRS`.
+    pub(super) fn write_service_cidr(&mut self, index: u32, range: AddressRange) -> io::Result<()> {
+        let range = bytemuck::cast::<_, [u8; _]>(range);
+        self.service_cidrs.set(index, range, 0).map_err(io::Error::other)
+    }
+
+    /// Writes an element of `NODE_ADDRESSES`.
+    pub(super) fn write_node_address(&mut self, family: Family, address: Address) -> io::Result<()> {
+        let address = bytemuck::cast::<_, [u8; _]>(address);
+        self.node_addresses
+            .set(maps::node_address_index(family), address, 0)
+            .map_err(io::Error::other)
     }
 }
 
 impl Counters {
     pub(super) fn new(map: MapData) -> Result<Self, OpenError> {
-        let array = PerCpuArray::try_from(aya::maps::Map::PerCpuArray(map));
+        let array = PerCpuArray::try_from(Map::PerCpuArray(map));
         array.map(Self).map_err(|error| OpenError::Map {
             map: maps::COUNTERS,
             source: io::Error::other(error),

@@ -20,25 +20,27 @@ use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{AsyncSocket, SocketAddr};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Event;
 use super::listing::Lister;
 use super::message::{Message, parse, touches_default_route};
 use super::patterns::Rules;
 use super::table::{Change, Table};
+use super::{Addresses, Event};
 
 /// What the kernel may queue while we are busy, in bytes; it grants no more than `net.core.rmem_max`.
 const EVENT_QUEUE: usize = 4 << 20;
 
 type Events = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>;
 
-/// Follows this network namespace's devices until the receiver is dropped.
+/// Follows this network namespace's devices and addresses until the receiver of events is dropped. Addresses are known
+/// before [`Event::Listed`] is told.
 ///
 /// # Errors
 ///
 /// When a netlink socket can not be opened or breaks, or a listing is refused.
-pub async fn follow(rules: Rules, sender: Sender<Event>) -> Result<()> {
+pub async fn follow(rules: Rules, sender: Sender<Event>, addresses: watch::Sender<Addresses>) -> Result<()> {
     let mut table = Table::new(rules);
     loop {
         // Dropping the set ends the sockets' tasks.
@@ -46,10 +48,11 @@ pub async fn follow(rules: Rules, sender: Sender<Event>) -> Result<()> {
         let events = subscribe(&mut tasks)?;
         let lister = Lister::open(&mut tasks)?;
         let changes = table.replace(lister.everything().await?);
+        tell_addresses(&table, &addresses);
         if !send(&sender, changes).await || sender.send(Event::Listed).await.is_err() {
             return Ok(());
         }
-        match follow_events(&mut table, events, &lister, &sender).await? {
+        match follow_events(&mut table, events, &lister, &sender, &addresses).await? {
             End::NobodyListens => return Ok(()),
             End::EventsLost => {
                 tracing::info!("the kernel dropped events about network devices; listing all of them again");
@@ -69,6 +72,7 @@ async fn follow_events(
     mut events: Events,
     lister: &Lister,
     sender: &Sender<Event>,
+    addresses: &watch::Sender<Addresses>,
 ) -> Result<End> {
     while let Some((message, _)) = events.next().await {
         let message = match message.payload {
@@ -79,7 +83,16 @@ async fn follow_events(
             NetlinkPayload::Overrun(_) => return Ok(End::EventsLost),
             _ => None,
         };
-        let changes = message.map(|message| table.apply(message)).unwrap_or_default();
+        let Some(message) = message else { continue };
+        let touches_addresses = matches!(
+            message,
+            Message::Address { .. } | Message::AddressGone { .. } | Message::Gone { .. }
+        );
+        let changes = table.apply(message);
+        // Before the doors: whoever opens them may be busy for a while.
+        if touches_addresses {
+            tell_addresses(table, addresses);
+        }
         if !send(sender, changes).await {
             return Ok(End::NobodyListens);
         }
@@ -96,6 +109,16 @@ fn subscribe(tasks: &mut JoinSet<()>) -> Result<Events> {
     }
     tasks.spawn(connection);
     Ok(events)
+}
+
+/// Only when there are others than before.
+fn tell_addresses(table: &Table, addresses: &watch::Sender<Addresses>) {
+    let bound = Some(table.bound());
+    addresses.send_if_modified(|known| {
+        let changed = *known != bound;
+        *known = bound;
+        changed
+    });
 }
 
 /// False when nobody listens any more.

@@ -1,4 +1,4 @@
-//! Which network devices are doors, and when they come and go.
+//! Which network devices are doors, when they come and go, and which addresses this network namespace has.
 //!
 //! * [`patterns`]: the device names that an operator gave
 //! * [`mod@classify`]: one device's door, by what the kernel says about it
@@ -6,7 +6,11 @@
 //! * [`message`]: netlink messages as that table wants them
 //! * [`mod@follow`]: the netlink sockets
 //!
-//! Attaching programs is not done here: whoever owns the data plane acts on the [`Event`]s.
+//! Attaching programs is not done here: whoever owns the data plane acts on the [`Event`]s and [`Addresses`].
+
+use std::collections::BTreeSet;
+
+use kproxy_common::Address;
 
 pub mod classify;
 pub mod follow;
@@ -19,6 +23,9 @@ pub use classify::{Door, Kind, Link, Peer, Prefix};
 pub use follow::follow;
 pub use patterns::{PatternError, Patterns, Rules};
 pub use table::{Change, Device};
+
+/// Every address that is bound to a device, as of now; `None` until all were listed.
+pub type Addresses = Option<BTreeSet<Address>>;
 
 /// What [`fn@follow`] tells the owner of the data plane.
 #[derive(Clone, Debug, PartialEq, Eq)]

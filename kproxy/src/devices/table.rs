@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use kproxy_common::Address;
+
 use super::classify::{Door, Facts, Kind, Link, Peer, Prefix, classify};
 use super::message::Message;
 use super::patterns::Rules;
@@ -117,6 +119,13 @@ impl Table {
         let changes = closed.chain(open).collect();
         self.doors = doors;
         changes
+    }
+
+    /// Every address that is bound to a device.
+    #[must_use]
+    pub fn bound(&self) -> BTreeSet<Address> {
+        let prefixes = self.addresses.values().flatten();
+        prefixes.map(|prefix| prefix.address.into()).collect()
     }
 
     fn take_in(&mut self, message: Message) {
@@ -340,6 +349,19 @@ mod tests {
             table.apply(Message::DefaultRoutes([6].into())),
             [detached(6, "eth1", Door::Pod)]
         );
+    }
+
+    #[test]
+    fn an_address_is_bound_as_long_as_one_device_has_it() {
+        let mut table = Table::default();
+        let bound = |table: &Table| table.bound().iter().map(ToString::to_string).collect::<Vec<_>>();
+        table.replace(vec![veth(5, "eth0", Peer::Elsewhere), address(5), address(6)]);
+        assert_eq!(bound(&table), ["10.0.0.1"]);
+        let gone = |index| Message::Gone { index, moved: false };
+        table.apply(gone(5));
+        assert_eq!(bound(&table), ["10.0.0.1"]);
+        table.apply(gone(6));
+        assert_eq!(table.bound(), BTreeSet::new());
     }
 
     #[test]

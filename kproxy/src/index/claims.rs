@@ -38,69 +38,65 @@ impl Claims {
         self.holders.get(&key).map(|claimant| &claimant.name)
     }
 
-    /// One version of a service takes the place of another. Gives the other services that won or lost something.
-    pub(super) fn replace(&mut self, old: Option<&Service>, new: Option<&Service>) -> Vec<ObjectName> {
+    /// One version of a service takes the place of another. Gives the other services that are concerned: they won or
+    /// lost something, or wait for somebody else now.
+    pub(super) fn replace(&mut self, old: Option<&Service>, new: Option<&Service>) -> BTreeSet<ObjectName> {
         let (old_keys, new_keys) = (keys(old), keys(new));
         let (old, new) = (old.map(Claimant::of), new.map(Claimant::of));
         let same_claimant = old == new;
-        let mut touched = Vec::new();
+        let mut concerned = BTreeSet::new();
         if let Some(old) = old {
             let gone = old_keys
                 .iter()
                 .filter(|key| !same_claimant || !new_keys.contains(key));
-            touched.extend(gone.filter_map(|key| self.release(*key, &old)));
+            gone.for_each(|key| self.release(*key, &old, &mut concerned));
         }
         if let Some(new) = new {
             let added = new_keys
                 .iter()
                 .filter(|key| !same_claimant || !old_keys.contains(key));
-            touched.extend(added.filter_map(|key| self.claim(*key, &new)));
+            added.for_each(|key| self.claim(*key, &new, &mut concerned));
         }
-        touched
+        concerned
     }
 
-    /// Gives the service that loses the frontend by it.
-    fn claim(&mut self, key: FrontendKey, claimant: &Arc<Claimant>) -> Option<ObjectName> {
+    fn claim(&mut self, key: FrontendKey, claimant: &Arc<Claimant>, concerned: &mut BTreeSet<ObjectName>) {
         match self.holders.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(claimant.clone());
-                None
             }
-            Entry::Occupied(entry) if entry.get() == claimant => None,
+            Entry::Occupied(entry) if entry.get() == claimant => {}
             Entry::Occupied(entry) if entry.get() < claimant => {
                 self.waiting.entry(key).or_default().insert(claimant.clone());
-                None
             }
             Entry::Occupied(mut entry) => {
                 let loser = entry.insert(claimant.clone());
-                let name = loser.name.clone();
-                self.waiting.entry(key).or_default().insert(loser);
-                Some(name)
+                let waiting = self.waiting.entry(key).or_default();
+                waiting.insert(loser);
+                concerned.extend(waiting.iter().map(|waiter| waiter.name.clone()));
             }
         }
     }
 
-    /// Gives the service that wins the frontend by it.
-    fn release(&mut self, key: FrontendKey, claimant: &Arc<Claimant>) -> Option<ObjectName> {
+    fn release(&mut self, key: FrontendKey, claimant: &Arc<Claimant>, concerned: &mut BTreeSet<ObjectName>) {
         let held = self.holders.get(&key) == Some(claimant);
-        let heir = match self.waiting.get_mut(&key) {
-            Some(waiting) if held => waiting.pop_first(),
-            Some(waiting) => {
-                waiting.remove(claimant);
-                None
-            }
-            None => None,
-        };
-        if self.waiting.get(&key).is_some_and(BTreeSet::is_empty) {
-            self.waiting.remove(&key);
-        }
         if held {
             self.holders.remove(&key);
         }
-        let heir = heir?;
-        let name = heir.name.clone();
-        self.holders.insert(key, heir);
-        Some(name)
+        let Some(waiting) = self.waiting.get_mut(&key) else {
+            return;
+        };
+        if held {
+            concerned.extend(waiting.iter().map(|waiter| waiter.name.clone()));
+            if let Some(heir) = waiting.pop_first() {
+                self.holders.insert(key, heir);
+            }
+        } else {
+            waiting.remove(claimant);
+        }
+        if waiting.is_empty() {
+            self.waiting.remove(&key);
+        }
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use kproxy_common::{Family, FrontendKey, Protocol};
+use kproxy_common::{Family, Protocol};
 
 use super::claims::Claims;
-use crate::compile::{Place, compile};
-use crate::model::{Kind, Name, ObjectName, Problem, Reason, Service, Slice};
+use super::conflict::conflict;
+use crate::compile::{HealthCheck, Place, compile, health_check};
+use crate::model::{Name, ObjectName, Problem, Service, Slice};
 use crate::plan::{ServicePortName, WantedFrontend, WantedService};
 
 #[derive(Debug, Default)]
@@ -42,23 +43,23 @@ impl Entry {
         })
     }
 
-    pub(super) fn slice(&self, name: &ObjectName) -> Option<&Slice> {
-        let position = self.slices.binary_search_by(|other| other.name.cmp(name));
-        position.ok().map(|position| &self.slices[position])
+    /// Whether who may ask depends on what the node's own address is.
+    pub(super) fn has_source_ranges(&self) -> bool {
+        let service = self.service.as_ref();
+        service.is_some_and(|service| !service.source_ranges().is_empty())
     }
 
-    /// Gives whether that changed anything.
-    pub(super) fn put_slice(&mut self, slice: Slice) -> bool {
+    /// Whether it is there just as it is.
+    pub(super) fn has_slice(&self, slice: &Slice) -> bool {
+        let position = self.slices.binary_search_by(|other| other.name.cmp(&slice.name));
+        position.is_ok_and(|position| self.slices[position] == *slice)
+    }
+
+    pub(super) fn put_slice(&mut self, slice: Slice) {
         match self.slices.binary_search_by(|other| other.name.cmp(&slice.name)) {
-            Ok(position) if self.slices[position] == slice => {
-                // The same content may tell of a later change.
-                self.slices[position].trigger = slice.trigger;
-                return false;
-            }
             Ok(position) => self.slices[position] = slice,
             Err(position) => self.slices.insert(position, slice),
         }
-        true
     }
 
     /// Gives whether it was there.
@@ -78,13 +79,15 @@ impl Entry {
         let mut conflicts = Vec::new();
         let before = std::mem::take(&mut self.given);
         for (id, mut wanted) in self.compile(place) {
-            wanted.frontends.retain(|key, _| match claims.holder(*key) {
-                Some(holder) if holder != name => {
-                    conflicts.push(conflict(name, *key, holder));
-                    false
-                }
-                Some(_) | None => true,
-            });
+            wanted
+                .frontends
+                .retain(|key, frontend| match claims.holder(*key) {
+                    Some(holder) if holder != name => {
+                        conflicts.push(conflict(name, *key, frontend.flags, holder));
+                        false
+                    }
+                    Some(_) | None => true,
+                });
             if wanted.frontends.is_empty() {
                 continue;
             }
@@ -103,6 +106,18 @@ impl Entry {
         changes.extend(gone.map(|(id, _)| (id.full(name), None)));
         self.given.shrink_to_fit();
         conflicts
+    }
+
+    /// What a load balancer is told that asks for endpoints of this node.
+    pub(super) fn health_check(&self, family: Family, place: &Place) -> Option<HealthCheck> {
+        let service = self.service.as_ref()?;
+        let has_family = service
+            .cluster_ips
+            .iter()
+            .any(|address| address.family() == family);
+        has_family
+            .then(|| health_check(service, family, &self.slices, place))
+            .flatten()
     }
 
     fn compile(&self, place: &Place) -> Vec<(PortId, WantedService)> {
@@ -141,25 +156,6 @@ impl PortId {
     }
 }
 
-fn conflict(name: &ObjectName, key: FrontendKey, holder: &ObjectName) -> Problem {
-    let FrontendKey {
-        address,
-        port,
-        protocol,
-        padding: _,
-    } = key;
-    let frontend = format!("{address} port {port}/{protocol}");
-    Problem::new(
-        Kind::Service,
-        name,
-        "spec.clusterIP",
-        Reason::Claimed {
-            frontend,
-            holder: Box::new(holder.clone()),
-        },
-    )
-}
-
 /// Stands for a [`WantedService`] that was given out. It is kept instead of a second copy of every endpoint; 128 bits
 /// make it certain for all practical purposes that different content has a different one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +179,7 @@ fn feed(wanted: &WantedService, hasher: &mut impl Hasher) {
         endpoints,
         cluster,
         local,
+        source_ranges,
     } = wanted;
     frontends.len().hash(hasher);
     for (key, frontend) in frontends {
@@ -191,8 +188,9 @@ fn feed(wanted: &WantedService, hasher: &mut impl Hasher) {
             affinity_seconds,
             inside,
             outside,
+            restricted,
         } = frontend;
-        (key, flags, affinity_seconds, inside, outside).hash(hasher);
+        (key, flags, affinity_seconds, inside, outside, restricted).hash(hasher);
     }
-    (endpoints, cluster, local).hash(hasher);
+    (endpoints, cluster, local, source_ranges).hash(hasher);
 }

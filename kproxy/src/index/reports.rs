@@ -40,12 +40,12 @@ impl Reports {
         }
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.current.values().map(Vec::len).sum()
-    }
-
     pub(super) fn take(&mut self) -> Vec<Problem> {
         std::mem::take(&mut self.fresh)
+    }
+
+    pub(super) fn current(&self) -> impl Iterator<Item = &Problem> {
+        self.current.values().flatten()
     }
 
     /// Objects of a kind whose fields have problems.

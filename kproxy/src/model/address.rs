@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use kproxy_common::{Address, Family};
+use kproxy_common::{Address, AddressRange, Family};
 
 /// Reads an address of either family, or nothing if it is none.
 #[must_use]
@@ -43,23 +43,58 @@ impl fmt::Display for Cidr {
     }
 }
 
+impl Cidr {
+    /// The prefix that holds one address alone.
+    #[must_use]
+    pub fn host(address: Address) -> Self {
+        let length = match address.family() {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        };
+        Self { address, length }
+    }
+
+    /// Whether an address is of this family and has this prefix.
+    #[must_use]
+    pub fn contains(&self, address: &Address) -> bool {
+        prefix(*address, self.length) == Some(self.address)
+    }
+
+    /// As the data plane keeps it.
+    #[must_use]
+    pub fn range(&self) -> AddressRange {
+        AddressRange::new(self.address, self.length)
+    }
+
+    /// The family.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.address.family()
+    }
+}
+
 /// Reads a prefix such as `10.0.0.0/8`, or nothing if it is none. Host bits are cleared.
 #[must_use]
 pub fn parse_cidr(text: &str) -> Option<Cidr> {
     let (address, length) = text.split_once('/')?;
     let (address, length) = (parse_address(address)?, parse_decimal(length)?);
-    let address = match address.ip() {
+    let address = prefix(address, length)?;
+    Some(Cidr { address, length })
+}
+
+/// The first bits of an address, the others zero; nothing if it has fewer.
+fn prefix(address: Address, length: u8) -> Option<Address> {
+    match address.ip() {
         IpAddr::V4(ip) if length <= 32 => {
             let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            Ipv4Addr::from_bits(ip.to_bits() & mask).into()
+            Some(Ipv4Addr::from_bits(ip.to_bits() & mask).into())
         }
         IpAddr::V6(ip) if length <= 128 => {
             let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-            Ipv6Addr::from_bits(ip.to_bits() & mask).into()
+            Some(Ipv6Addr::from_bits(ip.to_bits() & mask).into())
         }
-        IpAddr::V4(_) | IpAddr::V6(_) => return None,
-    };
-    Some(Cidr { address, length })
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
 }
 
 /// The name that Kubernetes has for a family.
@@ -125,6 +160,26 @@ mod tests {
                 expected,
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_prefix_contains_addresses_of_its_family() {
+        let rows = [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("0.0.0.0/0", "fd00::1", false),
+            ("::/0", "fd00::1", true),
+            ("::/0", "10.0.0.1", false),
+            ("::/96", "0.0.0.1", false),
+            ("fd00::1/128", "fd00::1", true),
+            ("fd00::1/128", "fd00::2", false),
+        ];
+        for (cidr, address, expected) in rows {
+            let parsed = parse_cidr(cidr).zip(parse_address(address));
+            let (cidr, address) = parsed.expect("a prefix and an address");
+            assert_eq!(cidr.contains(&address), expected, "{cidr} {address}");
         }
     }
 }

@@ -23,9 +23,9 @@ pub use name::{Name, ObjectName};
 pub use node::Node;
 pub use port::{parse_port, parse_protocol};
 pub use problem::{Kind, Problem, Reason};
-pub use service::{Created, Service, ServicePort, TrafficPolicy};
+pub use service::{Created, External, Service, ServicePort, TrafficPolicy};
 pub use service_cidr::ServiceCidr;
-pub use slice::{Conditions, Endpoint, Hints, Slice, SlicePort, Trigger};
+pub use slice::{Conditions, Endpoint, Hints, Slice, SlicePort};
 
 /// What parsing one object gave.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,8 +7,9 @@ use super::{Cidr, Kind, Name, ObjectName, Parsed, Problem, Reason, parse_address
 
 /// The label that says which zone a node is in (semantics 2.38).
 const ZONE: &str = "topology.kubernetes.io/zone";
-/// The taint of a node that the cluster's autoscaler is about to remove, whatever its value and effect.
-const LEAVING: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// The taint of a node that the cluster autoscaler is about to remove.
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// What kproxy needs to know of a Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,19 @@ pub struct Node {
     pub addresses: Vec<Address>,
     /// The ranges that its pods have their addresses from.
     pub pod_cidrs: Vec<Cidr>,
-    /// Whether load balancers may send to it (semantics 9.09): it is neither being deleted nor about to be.
-    pub eligible: bool,
+    /// Whether its removal has been asked for.
+    pub deleting: bool,
+    /// Whether the cluster autoscaler is about to remove it, by any value or effect of its taint.
+    pub tainted_for_deletion: bool,
+}
+
+impl Node {
+    /// Whether load balancers may go on sending traffic here (semantics 9.09). Other taints, cordon and readiness do not
+    /// matter.
+    #[must_use]
+    pub fn is_eligible(&self) -> bool {
+        !self.deleting && !self.tainted_for_deletion
+    }
 }
 
 impl TryFrom<v1::Node> for Parsed<Node> {
@@ -31,20 +43,23 @@ impl TryFrom<v1::Node> for Parsed<Node> {
     fn try_from(node: v1::Node) -> Result<Self, Problem> {
         let name = ObjectName::of(Kind::Node, &node.metadata)?;
         let mut problems = Vec::new();
-        let eligible = is_eligible(&node);
         let zone = node.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE));
         let zone = zone
             .filter(|zone| !zone.is_empty())
             .map(|zone| zone.as_str().into());
         let mut report = |field, reason| problems.push(Problem::new(Kind::Node, &name, field, reason));
         let addresses = addresses(node.status.unwrap_or_default(), &mut report);
-        let pod_cidrs = pod_cidrs(node.spec.unwrap_or_default(), &mut report);
+        let spec = node.spec.unwrap_or_default();
+        let mut taints = spec.taints.iter().flatten();
+        let tainted_for_deletion = taints.any(|taint| taint.key == TO_BE_DELETED);
+        let pod_cidrs = pod_cidrs(spec, &mut report);
         let object = Some(Node {
             name: name.name.clone(),
             zone,
             addresses,
             pod_cidrs,
-            eligible,
+            deleting: node.metadata.deletion_timestamp.is_some(),
+            tainted_for_deletion,
         });
         Ok(Self {
             name,
@@ -52,12 +67,6 @@ impl TryFrom<v1::Node> for Parsed<Node> {
             problems,
         })
     }
-}
-
-/// Other taints, being cordoned or not ready do not matter.
-fn is_eligible(node: &v1::Node) -> bool {
-    let mut taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    node.metadata.deletion_timestamp.is_none() && !taints.any(|taint| taint.key == LEAVING)
 }
 
 fn addresses(status: v1::NodeStatus, report: &mut impl FnMut(String, Reason)) -> Vec<Address> {

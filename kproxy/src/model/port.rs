@@ -4,14 +4,14 @@ use kproxy_common::{Port, Protocol};
 
 use super::Reason;
 
-/// A port number that traffic can have.
+/// A port number that traffic can have, or why `skipped` is.
 ///
 /// # Errors
 /// The number is below 1 or above 65535.
-pub fn parse_port(number: i32) -> Result<Port, Reason> {
+pub fn parse_port(number: i32, skipped: &'static str) -> Result<Port, Reason> {
     match u16::try_from(number) {
         Ok(number @ 1..) => Ok(Port::new(number)),
-        Ok(0) | Err(_) => Err(Reason::Port(number.into())),
+        Ok(0) | Err(_) => Err(Reason::Port(number.into(), skipped)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use kproxy_common::{Address, Family};
 use thiserror::Error;
 
-use super::{Name, ObjectName};
+use super::{Cidr, Name, ObjectName};
 
 /// The kinds of objects that kproxy reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,9 +84,20 @@ pub enum Reason {
          use one that no node has"
     )]
     OwnAddress(Address, &'static str),
+    /// An address that many hosts listen to.
+    #[error(
+        "{0} can not be the address of a Service, {1} is skipped: it is a multicast or broadcast address; \
+         use one that stands for one host"
+    )]
+    GroupAddress(Address, &'static str),
     /// Not a prefix.
     #[error("{0:?} is not a CIDR, {1} is skipped; write it like 10.0.0.0/8 or fd00::/64")]
     Cidr(String, &'static str),
+    /// A range of ClusterIPs that holds all addresses of a family.
+    #[error(
+        "{0} holds every address of a family, the range is skipped; use the one that ClusterIPs come from"
+    )]
+    WholeFamily(Cidr),
     /// An address of the other family.
     #[error("{0:?} is not of the family {1} that this entry is for, {2} is skipped")]
     Family(String, Family, &'static str),
@@ -94,8 +105,8 @@ pub enum Reason {
     #[error("{0:?} is not an IP family, the entry is skipped; use IPv4 or IPv6")]
     UnknownFamily(String),
     /// Not a port number.
-    #[error("{0} is not a port number, the port is skipped; use 1 to 65535")]
-    Port(i64),
+    #[error("{0} is not a port number, {1} is skipped; use 1 to 65535")]
+    Port(i64, &'static str),
     /// Not a transport protocol that services have.
     #[error("{0:?} is not a protocol of services, the port is skipped; use TCP, UDP or SCTP")]
     Protocol(String),
@@ -111,6 +122,27 @@ pub enum Reason {
     /// The same protocol and port, or name and protocol, twice in one Service.
     #[error("repeats {0} of an earlier port of this Service, the later port is skipped; give it another one")]
     Repeated(String),
+    /// The same protocol and node port twice in one Service.
+    #[error("repeats {0} of an earlier port of this Service, this node port is skipped; give it another one")]
+    RepeatedNodePort(String),
+    /// Not a type of Services.
+    #[error("{0:?} is not a type of Services, ClusterIP is assumed; use ClusterIP, NodePort or LoadBalancer")]
+    ServiceType(String),
+    /// Not a traffic policy.
+    #[error("{0:?} is not a traffic policy, Cluster is used; use Cluster or Local")]
+    Policy(String),
+    /// Not a session affinity.
+    #[error("{0:?} is not a session affinity, None is used; use ClientIP or None")]
+    Affinity(String),
+    /// Not a way in which a load balancer passes packets on.
+    #[error("{0:?} is not an ipMode, the address is skipped; use VIP or Proxy")]
+    IpMode(String),
+    /// A load balancer with the policy Local has nowhere to ask.
+    #[error(
+        "is missing, so no load balancer can ask which nodes have endpoints, and those without drop its traffic; \
+         set it, or use the policy Cluster"
+    )]
+    NoHealthCheckPort,
     /// Another Service stands on the same address, protocol and port.
     #[error(
         "{frontend} belongs to Service {holder}, which is older or, of the same age, first by name; this one gets no \

@@ -12,17 +12,27 @@ use super::{Node, Parsed, Problem, Service, Slice};
 
 /// Parses a Service `default/web`; `spec` is merged over one ClusterIP and one unnamed TCP port 80.
 pub(crate) fn parse_service(spec: Value) -> Result<Parsed<Service>, Problem> {
+    parse_service_object(json!({ "spec": spec }))
+}
+
+/// The same for the whole object.
+pub(crate) fn parse_service_object(fields: Value) -> Result<Parsed<Service>, Problem> {
     let mut object = json!({
         "metadata": {"name": "web", "namespace": "default"},
         "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
     });
-    json_patch::merge(&mut object, &json!({ "spec": spec }));
+    json_patch::merge(&mut object, &fields);
     decode::<k8s_openapi::api::core::v1::Service>(object).try_into()
 }
 
 /// The same, of which nothing is wrong.
 pub(crate) fn service(spec: Value) -> Service {
     clean(parse_service(spec))
+}
+
+/// The same for the whole object.
+pub(crate) fn service_object(fields: Value) -> Service {
+    clean(parse_service_object(fields))
 }
 
 /// Parses the IPv4 slice `default/web-1` of the service `web`; `fields` are merged over it.

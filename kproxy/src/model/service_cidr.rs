@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 
+use kproxy_common::{Address, Family};
+
 use super::{Cidr, Kind, ObjectName, Parsed, Problem, Reason, parse_cidr};
 
 /// The prefixes of one `ServiceCIDR` object.
@@ -19,14 +21,12 @@ impl TryFrom<ServiceCIDR> for Parsed<ServiceCidr> {
         let texts = object.spec.and_then(|spec| spec.cidrs).unwrap_or_default();
         let (mut cidrs, mut problems) = (Vec::with_capacity(texts.len()), Vec::new());
         for (position, text) in texts.into_iter().enumerate() {
-            match parse_cidr(&text) {
-                Some(cidr) => cidrs.push(cidr),
-                None => problems.push(Problem::new(
-                    Kind::ServiceCidr,
-                    &name,
-                    format!("spec.cidrs[{position}]"),
-                    Reason::Cidr(text, "the range"),
-                )),
+            match range(text) {
+                Ok(cidr) => cidrs.push(cidr),
+                Err(reason) => {
+                    let field = format!("spec.cidrs[{position}]");
+                    problems.push(Problem::new(Kind::ServiceCidr, &name, field, reason));
+                }
             }
         }
         Ok(Self {
@@ -35,4 +35,17 @@ impl TryFrom<ServiceCIDR> for Parsed<ServiceCidr> {
             problems,
         })
     }
+}
+
+/// What is unallocated in a range of ClusterIPs is dropped: a range that holds a whole family would cut off the node. The
+/// data plane keeps IPv4 addresses as IPv4-mapped ones, so an IPv6 range must not hold those either.
+fn range(text: String) -> Result<Cidr, Reason> {
+    let Some(cidr) = parse_cidr(&text) else {
+        return Err(Reason::Cidr(text, "the range"));
+    };
+    let any_v4 = Address::unspecified(Family::V4);
+    if cidr.length == 0 || cidr.range().contains(&any_v4) && cidr.family() == Family::V6 {
+        return Err(Reason::WholeFamily(cidr));
+    }
+    Ok(cidr)
 }

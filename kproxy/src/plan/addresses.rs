@@ -1,32 +1,42 @@
-//! The mirror of `ADDRESSES`: how many frontends stand on each address.
+//! The mirror of `ADDRESSES`: how many frontends stand on each address, and what the address is to this node.
 //!
 //! An address keeps its entry when its last frontend goes: packets of connections that are open meet the gate first,
-//! and they live on when their service is gone (semantics 4.02). Nothing new begins there, since there is no frontend.
-//! As soon as the map is more than half full, such addresses go, the oldest first.
+//! and they live on when their service is gone (semantics 4.02). Nothing new begins there, since there is no frontend, and
+//! it is no active ClusterIP any more (semantics 4.10). As soon as the map is more than half full, such addresses go, the
+//! oldest first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::{Address, AddressRole};
+use kproxy_common::{Address, AddressRole, maps};
 
 use super::draft::Draft;
+use super::step::ProblemKind;
+
+/// Packets of open connections may be on their way to such an address.
+const HAS_FLOWS: AddressRole = AddressRole::SERVICE
+    .union(AddressRole::NODE)
+    .union(AddressRole::CLUSTER_IP);
+
+/// What addresses are to this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Here {
+    /// `NodePorts` are served there.
+    pub(super) node_ports: BTreeSet<Address>,
+    /// Bound to an interface.
+    pub(super) bound: BTreeSet<Address>,
+    /// Those of the bound ones that are in a range of ClusterIPs.
+    pub(super) exempt: BTreeSet<Address>,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Use {
     frontends: u32,
+    /// How many of them are ClusterIPs.
+    cluster_ips: u32,
     /// What the map says; `None` if it has no entry.
     written: Option<AddressRole>,
     /// When the last frontend went, as a key of [`Addresses::former`].
     former: Option<u64>,
-}
-
-impl Use {
-    fn role(self) -> AddressRole {
-        if self.frontends > 0 {
-            AddressRole::SERVICE
-        } else {
-            AddressRole::empty()
-        }
-    }
 }
 
 /// Addresses with their reference counts. Changes are collected and become steps by [`Addresses::settle`].
@@ -38,29 +48,33 @@ pub(super) struct Addresses {
     /// Entries without frontends, the oldest first.
     former: BTreeMap<u64, Address>,
     turn: u64,
+    /// Unknown after an adoption: what the map says about the node's addresses stays then.
+    here: Option<Here>,
+    /// Addresses of the node without an entry.
+    homeless: BTreeSet<Address>,
+    /// Adopted frontends may stand where nobody has claimed any.
+    keeps_unclaimed: bool,
 }
 
 impl Addresses {
+    /// What was found in the map.
     pub(super) fn new(capacity: u32, written: BTreeMap<Address, AddressRole>) -> Self {
-        let uses = written
-            .into_iter()
-            .map(|(address, role)| {
-                (
-                    address,
-                    Use {
-                        frontends: 0,
-                        written: Some(role),
-                        former: None,
-                    },
-                )
-            })
-            .collect();
+        let found = |(address, role)| {
+            let entry = Use {
+                written: Some(role),
+                ..Use::default()
+            };
+            (address, entry)
+        };
         Self {
             capacity,
-            uses,
+            uses: written.into_iter().map(found).collect(),
             touched: BTreeSet::new(),
             former: BTreeMap::new(),
             turn: 0,
+            here: None,
+            homeless: BTreeSet::new(),
+            keeps_unclaimed: true,
         }
     }
 
@@ -74,69 +88,113 @@ impl Addresses {
 
     /// Has the next [`Addresses::settle`] look at every adopted entry that no frontend stands on.
     pub(super) fn drop_unclaimed(&mut self) {
-        let unclaimed = self.uses.iter().filter(|(_, entry)| entry.frontends == 0);
-        self.touched.extend(unclaimed.map(|(address, _)| *address));
+        self.keeps_unclaimed = false;
+        // Also those that only some of their frontends were claimed of.
+        self.touched.extend(self.uses.keys());
+    }
+
+    /// What addresses are to this node from now on.
+    pub(super) fn place(&mut self, here: Here) {
+        let entitled = here.node_ports.union(&here.exempt);
+        self.homeless = entitled
+            .filter(|address| !self.uses.contains_key(address))
+            .copied()
+            .collect();
+        match &self.here {
+            None => self.touched.extend(self.uses.keys()),
+            Some(before) => {
+                let sets = [
+                    (&before.node_ports, &here.node_ports),
+                    (&before.bound, &here.bound),
+                    (&before.exempt, &here.exempt),
+                ];
+                for (before, now) in sets {
+                    self.touched.extend(before.symmetric_difference(now));
+                }
+            }
+        }
+        self.here = Some(here);
     }
 
     /// One more frontend stands on the address; false if there is no room for another address.
-    pub(super) fn claim(&mut self, address: Address) -> bool {
-        if is_unspecified(address) {
+    pub(super) fn claim(&mut self, address: Address, cluster_ip: bool) -> bool {
+        if address.is_unspecified() {
             return true;
         }
-        // Removals come last in a plan, so what was given up in the same plan still takes its place.
-        if !self.uses.contains_key(&address) && self.uses.len() >= self.capacity as usize {
+        if !self.uses.contains_key(&address) && !self.has_room() {
             return false;
         }
-        self.uses.entry(address).or_default().frontends += 1;
-        self.touched.insert(address);
+        self.count(address, cluster_ip);
         true
     }
 
     /// A frontend of the map stands on the address, whether or not there is room for the address.
-    pub(super) fn inherit(&mut self, address: Address) {
-        if !is_unspecified(address) {
-            self.uses.entry(address).or_default().frontends += 1;
-            self.touched.insert(address);
+    pub(super) fn inherit(&mut self, address: Address, cluster_ip: bool) {
+        if !address.is_unspecified() {
+            self.count(address, cluster_ip);
         }
     }
 
     /// One frontend less.
-    pub(super) fn release(&mut self, address: Address) {
+    pub(super) fn release(&mut self, address: Address, cluster_ip: bool) {
         if let Some(entry) = self.uses.get_mut(&address) {
             entry.frontends = entry.frontends.saturating_sub(1);
+            entry.cluster_ips = entry.cluster_ips.saturating_sub(u32::from(cluster_ip));
             self.touched.insert(address);
         }
     }
 
+    /// A frontend on the address has become a `ClusterIP`, or is none any more.
+    pub(super) fn change_kind(&mut self, address: Address, cluster_ip: bool) {
+        self.release(address, !cluster_ip);
+        self.inherit(address, cluster_ip);
+    }
+
+    fn count(&mut self, address: Address, cluster_ip: bool) {
+        let entry = self.uses.entry(address).or_default();
+        entry.frontends += 1;
+        entry.cluster_ips += u32::from(cluster_ip);
+        self.touched.insert(address);
+    }
+
+    /// Removals come last in a plan, so what was given up in the same plan still takes its place.
+    fn has_room(&self) -> bool {
+        self.uses.len() < self.capacity as usize
+    }
+
     /// Writes the difference into the draft; true if entries were given back.
     pub(super) fn settle(&mut self, draft: &mut Draft) -> bool {
+        self.house(draft);
         let mut removed = false;
         for address in std::mem::take(&mut self.touched) {
-            let Some(entry) = self.uses.get_mut(&address) else {
+            let Some(&entry) = self.uses.get(&address) else {
                 continue;
             };
-            let role = entry.role();
-            if !role.is_empty() {
-                if let Some(turn) = entry.former.take() {
-                    self.former.remove(&turn);
-                }
-                if entry.written != Some(role) {
-                    entry.written = Some(role);
-                    draft.addresses.insert(address, role);
-                }
-            } else if entry.written == Some(AddressRole::SERVICE) {
-                if entry.former.is_none() {
-                    entry.former = Some(self.turn);
-                    self.former.insert(self.turn, address);
-                    self.turn += 1;
-                }
-            } else {
+            let mut role = self.role(address, entry);
+            let mut former = None;
+            if role.is_empty() && entry.written.is_some_and(|role| role.intersects(HAS_FLOWS)) {
+                role = AddressRole::SERVICE;
+                former = entry.former.or_else(|| Some(self.retire(address)));
+            } else if let Some(turn) = entry.former {
+                self.former.remove(&turn);
+            }
+            if role.is_empty() {
                 if entry.written.is_some() {
                     draft.gone_addresses.push(address);
                 }
                 self.uses.remove(&address);
                 removed = true;
+                continue;
             }
+            if entry.written != Some(role) {
+                draft.put_address(address, entry.written, role);
+            }
+            let entry = Use {
+                written: Some(role),
+                former,
+                ..entry
+            };
+            self.uses.insert(address, entry);
         }
         while self.uses.len() > self.capacity as usize / 2
             && let Some((_, address)) = self.former.pop_first()
@@ -147,9 +205,62 @@ impl Addresses {
         }
         removed
     }
-}
 
-/// `NodePorts` stand under the unspecified address, which no packet carries: it needs no gate.
-fn is_unspecified(address: Address) -> bool {
-    address == Address::unspecified(address.family())
+    /// Gives the node's addresses their entries as far as there is room.
+    fn house(&mut self, draft: &mut Draft) {
+        for address in std::mem::take(&mut self.homeless) {
+            if self.uses.contains_key(&address) {
+                continue;
+            }
+            if self.has_room() {
+                self.uses.insert(address, Use::default());
+                self.touched.insert(address);
+                continue;
+            }
+            let kind = ProblemKind::NoRoomForNodeAddress {
+                address,
+                map: maps::ADDRESSES,
+                entries: self.capacity,
+                option: "frontends",
+            };
+            draft.problem(None, kind);
+            self.homeless.insert(address);
+        }
+    }
+
+    fn retire(&mut self, address: Address) -> u64 {
+        let turn = self.turn;
+        self.former.insert(turn, address);
+        self.turn += 1;
+        turn
+    }
+
+    fn role(&self, address: Address, entry: Use) -> AddressRole {
+        let written = entry.written.unwrap_or(AddressRole::empty());
+        let unclaimed = |role| self.keeps_unclaimed && written.contains(role);
+        let service = entry.frontends > 0 || unclaimed(AddressRole::SERVICE);
+        let cluster_ip = entry.cluster_ips > 0 || unclaimed(AddressRole::CLUSTER_IP);
+        let mut role = AddressRole::empty();
+        role.set(AddressRole::SERVICE, service);
+        match &self.here {
+            None => {
+                role |= written & (AddressRole::NODE | AddressRole::BOUND);
+                role.set(
+                    AddressRole::CLUSTER_IP,
+                    cluster_ip && written.contains(AddressRole::CLUSTER_IP),
+                );
+            }
+            Some(Here {
+                node_ports,
+                bound,
+                exempt,
+            }) => {
+                role.set(AddressRole::NODE, node_ports.contains(&address));
+                let is_bound = bound.contains(&address);
+                role.set(AddressRole::BOUND, exempt.contains(&address));
+                role.set(AddressRole::CLUSTER_IP, cluster_ip && !is_bound);
+            }
+        }
+        role
+    }
 }

@@ -1,10 +1,14 @@
 //! Rebuilding the mirror from what pinned maps hold, after a restart.
 
-use kproxy_common::{Backend, BackendFlags, BackendIndex, Frontend, FrontendKey, ServiceId, SlotRun};
+use kproxy_common::{
+    Backend, BackendFlags, BackendIndex, Frontend, FrontendFlags, FrontendKey, RangeSetId, ServiceId, SlotRun,
+};
 
 use super::addresses::Addresses;
 use super::applied::Applied;
 use super::contents::{Capacity, MapContents};
+use super::node::Node;
+use super::ranges::Ranges;
 use super::service::{AppliedService, Record};
 use super::wanted::Endpoint;
 
@@ -21,8 +25,16 @@ impl Applied {
             frontends,
             slots,
             backends,
+            source_ranges,
+            service_cidrs,
+            node_addresses,
         } = contents;
-        let mut applied = Self::bare(capacity, Addresses::new(capacity.addresses, addresses));
+        let mut applied = Self::bare(
+            capacity,
+            Addresses::new(capacity.addresses, addresses),
+            Node::new(service_cidrs, node_addresses),
+            Ranges::new(capacity.source_ranges, source_ranges),
+        );
         let backends = &backends[..backends.len().min(capacity.backends as usize)];
         applied.adopt_backends(backends);
         for (key, frontend) in frontends {
@@ -40,14 +52,14 @@ impl Applied {
                 flags,
                 generation,
                 service,
-                padding: _,
+                epoch,
             } = backend;
             let index = BackendIndex(number);
             self.records.adopt(index, generation);
             if !flags.contains(BackendFlags::ALIVE) || !self.records.free.reserve(one(number)) {
                 continue;
             }
-            let (endpoint, record) = (Endpoint { address, port }, Record { index, flags });
+            let (endpoint, record) = (Endpoint { address, port }, Record { index, flags, epoch });
             // A record of no service, or a second one for the same endpoint, is of no use to anybody.
             let useless = match self.unclaimed_service(service) {
                 Some(owner) => owner.endpoints.insert(endpoint, record),
@@ -69,7 +81,9 @@ impl Applied {
     ) -> bool {
         let Frontend {
             service,
-            flags: _,
+            flags,
+            ranges,
+            padding: _,
             affinity_seconds: _,
             inside,
             outside,
@@ -77,12 +91,27 @@ impl Applied {
         } = frontend;
         let trusted = check == key.check()
             && self.unclaimed_service(service).is_some()
+            && self.adopt_ranges(ranges, service)
             && self.adopt_run(inside, service, slots, backends)
             && self.adopt_run(outside, service, slots, backends);
         if trusted && let Some(owner) = self.unclaimed_service(service) {
-            owner.keys.insert(key);
+            owner.keys.insert(key, flags.contains(FrontendFlags::CLUSTER_IP));
         }
         trusted
+    }
+
+    /// Whether the set of source ranges is no other service's; if so, the service has it.
+    fn adopt_ranges(&mut self, set: RangeSetId, service: ServiceId) -> bool {
+        let Some(owner) = self.unclaimed.get_mut(&service) else {
+            return false;
+        };
+        if set == RangeSetId::EVERYBODY || owner.ranges.iter().any(|(held, _)| *held == set) {
+            return true;
+        }
+        let adopted = self.ranges.adopt(set);
+        let found = adopted.is_some();
+        owner.ranges.extend(adopted);
+        found
     }
 
     /// Whether the run holds living backends of the service and overlaps no other run; if so, the service has it.

@@ -11,11 +11,13 @@ use super::contents::{Capacity, MapContents};
 use super::draft::{Draft, Name};
 use super::frontends::Frontends;
 use super::kept::Kept;
-use super::quarantine::Quarantine;
+use super::node::Node;
+use super::quarantine::{Freed, Quarantine};
+use super::ranges::Ranges;
 use super::service::{AppliedService, Full, Record, Records, Staged};
 use super::space::Space;
 use super::step::{Plan, ProblemKind};
-use super::wanted::{Endpoint, ServicePortName, WantedService};
+use super::wanted::{Endpoint, ServicePortName, WantedNode, WantedService};
 
 /// What the maps hold once every plan given out so far is applied.
 ///
@@ -35,6 +37,8 @@ pub struct Applied {
     settled: bool,
     pub(super) frontends: Frontends,
     pub(super) addresses: Addresses,
+    node: Node,
+    pub(super) ranges: Ranges,
     pub(super) slots: Space,
     pub(super) records: Records,
     pub(super) ids: Space,
@@ -46,16 +50,17 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Empty maps.
+    /// Empty maps, on a node without addresses.
     #[must_use]
     pub fn new(capacity: Capacity) -> Self {
-        Self {
-            settled: true,
-            ..Self::adopt(capacity, MapContents::default())
-        }
+        let mut applied = Self::adopt(capacity, MapContents::default());
+        applied.node.want(WantedNode::default());
+        // Nothing was adopted, so nothing has to be written.
+        let _ = applied.settle(BTreeMap::new());
+        applied
     }
 
-    pub(super) fn bare(capacity: Capacity, addresses: Addresses) -> Self {
+    pub(super) fn bare(capacity: Capacity, addresses: Addresses, node: Node, ranges: Ranges) -> Self {
         Self {
             capacity,
             wanted: BTreeMap::new(),
@@ -66,6 +71,8 @@ impl Applied {
             settled: false,
             frontends: Frontends::new(capacity.frontends),
             addresses,
+            node,
+            ranges,
             slots: Space::new(0..capacity.slots),
             records: Records::new(capacity.backends),
             ids: Space::new(1..u32::MAX),
@@ -112,23 +119,42 @@ impl Applied {
         self.follow(shared(changes), false)
     }
 
-    /// Makes slots, records and ids usable again whose grace period is over, and tries again what had no room.
+    /// The node's addresses, and where ClusterIPs come from.
+    ///
+    /// Until it was called once, what was adopted of the node stays, and no new ClusterIP rejects its undefined ports.
+    pub fn place(&mut self, node: WantedNode) -> Plan {
+        self.node.want(node);
+        self.follow(BTreeMap::new(), false)
+    }
+
+    /// Makes slots, records and ids usable again whose grace period is over, removes sets of source ranges, and tries
+    /// again what had no room.
     ///
     /// To be called every [`GRACE`](super::GRACE) or so while [`Applied::needs_release`].
     pub fn release(&mut self, now: Instant) -> Plan {
+        let mut draft = Draft::default();
         for freed in self.quarantine.release(now) {
             self.room = true;
-            freed
-                .services
-                .into_iter()
-                .for_each(|ServiceId(id)| self.ids.free_one(id));
-            freed
-                .backends
-                .into_iter()
-                .for_each(|BackendIndex(index)| self.records.free.free_one(index));
-            freed.runs.into_iter().for_each(|run| self.slots.free(run));
+            let Freed {
+                services,
+                backends,
+                runs,
+                ranges,
+            } = freed;
+            for ServiceId(id) in services {
+                self.ids.free_one(id);
+            }
+            for BackendIndex(index) in backends {
+                self.records.free.free_one(index);
+            }
+            for run in runs {
+                self.slots.free(run);
+            }
+            for set in ranges {
+                self.ranges.remove(set, &mut draft);
+            }
         }
-        self.follow(BTreeMap::new(), false)
+        self.follow_with(draft, BTreeMap::new(), false)
     }
 
     /// Whether [`Applied::release`] has anything to do, now or later.
@@ -143,7 +169,10 @@ impl Applied {
     pub fn heal(&mut self, contents: MapContents) -> Plan {
         let wanted = std::mem::take(&mut self.wanted);
         let settled = self.settled;
-        *self = Self::adopt(self.capacity, contents);
+        let former = std::mem::replace(self, Self::adopt(self.capacity, contents));
+        if let Some(node) = former.node.into_wanted() {
+            self.node.want(node);
+        }
         self.follow(
             wanted
                 .into_iter()
@@ -154,7 +183,16 @@ impl Applied {
     }
 
     fn follow(&mut self, changes: BTreeMap<Name, Option<WantedService>>, resync: bool) -> Plan {
-        let mut draft = Draft::default();
+        self.follow_with(Draft::default(), changes, resync)
+    }
+
+    fn follow_with(
+        &mut self,
+        mut draft: Draft,
+        changes: BTreeMap<Name, Option<WantedService>>,
+        resync: bool,
+    ) -> Plan {
+        self.node.settle(&mut self.addresses, &mut draft);
         let mut dirty = self.take_note(changes);
         if resync {
             self.settled = true;
@@ -213,9 +251,9 @@ impl Applied {
             if !self.services.contains_key(&name)
                 && let Some(found) = claim(&self.frontends, &mut self.unclaimed, wanted)
             {
-                for key in &found.keys {
+                for (key, cluster_ip) in &found.keys {
                     self.frontends.inherit(*key, &name);
-                    self.addresses.inherit(key.address);
+                    self.addresses.inherit(key.address, *cluster_ip);
                 }
                 if !self.settled {
                     self.kept.insert(Arc::clone(&name), Kept::of(&found));
@@ -228,10 +266,11 @@ impl Applied {
                 self.services.get(&name),
                 &mut self.records,
                 &mut self.slots,
+                &mut self.ranges,
             ) {
                 Ok(staged) => all.push((name, Some(staged))),
                 Err(full) => {
-                    draft.problem(&name, self.no_room(full));
+                    draft.problem(Some(&name), self.no_room(full));
                     self.troubled.insert(name);
                 }
             }
@@ -241,6 +280,13 @@ impl Applied {
 
     fn no_room(&self, full: Full) -> ProblemKind {
         let (map, entries, option) = match full {
+            Full::SourceRanges => {
+                return ProblemKind::NoRoomForSourceRanges {
+                    map: maps::SOURCE_RANGES,
+                    entries: self.capacity.source_ranges,
+                    option: "source-ranges",
+                };
+            }
             Full::Backends => (maps::BACKENDS, self.capacity.backends, "backends"),
             Full::Slots => (maps::SLOTS, self.capacity.slots, "slots"),
         };
@@ -253,9 +299,9 @@ impl Applied {
         };
         let wanted = self.wanted.get(name).filter(|_| stays);
         let gone = |key: &FrontendKey| !wanted.is_some_and(|wanted| wanted.frontends.contains_key(key));
-        for key in service.keys.extract_if(.., |key| gone(key)) {
+        for (key, cluster_ip) in service.keys.extract_if(.., |key, _| gone(key)) {
             self.frontends.release(key);
-            self.addresses.release(key.address);
+            self.addresses.release(key.address, cluster_ip);
         }
     }
 }

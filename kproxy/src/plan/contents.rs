@@ -1,8 +1,12 @@
 //! What pinned maps hold, and how much they can hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::{Address, AddressRole, Backend, BackendIndex, Frontend, FrontendKey};
+use kproxy_common::{
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Family, Frontend, FrontendKey, RangeSetId,
+};
+
+use crate::model::Cidr;
 
 /// Entries per map. Nothing is planned that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct Capacity {
     pub slots: u32,
     /// Entries of `BACKENDS`, of which index 0 is never used.
     pub backends: u32,
+    /// Entries of `SOURCE_RANGES`.
+    pub source_ranges: u32,
 }
 
 /// Everything the maps of the plan hold, as it was read. Nothing in it is trusted.
@@ -28,4 +34,10 @@ pub struct MapContents {
     pub slots: Vec<BackendIndex>,
     /// `BACKENDS` from index 0; what is missing at the end is zero.
     pub backends: Vec<Backend>,
+    /// All of `SOURCE_RANGES`, by set.
+    pub source_ranges: BTreeMap<RangeSetId, BTreeSet<Cidr>>,
+    /// `SERVICE_CIDRS` from index 0; what is missing at the end is unset.
+    pub service_cidrs: Vec<AddressRange>,
+    /// What `NODE_ADDRESSES` says; what is missing is unspecified.
+    pub node_addresses: BTreeMap<Family, Address>,
 }

@@ -1,9 +1,13 @@
 //! A plan while it is written: one sorted collection per phase.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kproxy_common::{Address, AddressRole, Backend, BackendIndex, Frontend, FrontendKey};
+use kproxy_common::{
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Family, Frontend, FrontendKey, RangeSetId,
+};
+
+use crate::model::Cidr;
 
 use super::step::{Action, Plan, Problem, ProblemKind, Step};
 use super::wanted::ServicePortName;
@@ -14,10 +18,18 @@ pub(super) type Name = Arc<ServicePortName>;
 /// The phases in their order. Ordered maps inside each phase make the plan deterministic.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
+    /// First of all: their room may be needed in the same plan.
+    pub(super) gone_ranges: BTreeSet<(RangeSetId, Cidr)>,
     pub(super) backends: BTreeMap<BackendIndex, (Backend, Name)>,
     pub(super) slots: BTreeMap<u32, (Vec<BackendIndex>, Name)>,
-    pub(super) addresses: BTreeMap<Address, AddressRole>,
+    pub(super) ranges: BTreeMap<(RangeSetId, Cidr), Name>,
     pub(super) frontends: BTreeMap<FrontendKey, (Frontend, Name)>,
+    addresses: BTreeMap<Address, AddressRole>,
+    /// In this order.
+    pub(super) service_cidrs: Vec<(u32, AddressRange)>,
+    /// Addresses that are less than before.
+    narrowed_addresses: BTreeMap<Address, AddressRole>,
+    pub(super) node_addresses: BTreeMap<Family, Address>,
     pub(super) gone_frontends: BTreeMap<FrontendKey, Option<Name>>,
     pub(super) gone_addresses: Vec<Address>,
     pub(super) retired: BTreeMap<BackendIndex, (Backend, Option<Name>)>,
@@ -25,60 +37,105 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn problem(&mut self, service: &Name, kind: ProblemKind) {
-        self.problems.push(Problem {
-            service: Arc::clone(service),
-            kind,
-        });
+    pub(super) fn problem(&mut self, service: Option<&Name>, kind: ProblemKind) {
+        let service = service.cloned();
+        self.problems.push(Problem { service, kind });
+    }
+
+    /// What protects an address from being taken for an unallocated one comes before a new range of ClusterIPs, and goes
+    /// after the range.
+    pub(super) fn put_address(&mut self, address: Address, before: Option<AddressRole>, now: AddressRole) {
+        let before = before.unwrap_or(AddressRole::empty());
+        if before.difference(now).is_empty() {
+            self.addresses.insert(address, now);
+            return;
+        }
+        let protected = before | now & (AddressRole::BOUND | AddressRole::NODE);
+        if protected != before {
+            self.addresses.insert(address, protected);
+        }
+        self.narrowed_addresses.insert(address, now);
     }
 
     pub(super) fn finish(self) -> Plan {
         let Self {
+            gone_ranges,
             backends,
             slots,
-            addresses,
+            ranges,
             frontends,
+            addresses,
+            service_cidrs,
+            narrowed_addresses,
+            node_addresses,
             gone_frontends,
             gone_addresses,
             retired,
             mut problems,
         } = self;
-        let step = |action, service| Step { action, service };
         let mut steps = Vec::new();
-        steps.extend(
-            backends
+        let mut phase = |actions: &mut dyn Iterator<Item = (Action, Option<Name>)>| {
+            steps.extend(actions.map(|(action, service)| Step { action, service }));
+        };
+        phase(
+            &mut gone_ranges
                 .into_iter()
-                .map(|(index, (backend, name))| step(Action::WriteBackend { index, backend }, Some(name))),
+                .map(|(set, range)| (Action::RemoveSourceRange { set, range }, None)),
         );
-        steps.extend(
-            slots
+        phase(
+            &mut backends
                 .into_iter()
-                .map(|(base, (slots, name))| step(Action::WriteSlots { base, slots }, Some(name))),
+                .map(|(index, (backend, name))| (Action::WriteBackend { index, backend }, Some(name))),
         );
-        steps.extend(
-            addresses
+        phase(
+            &mut slots
                 .into_iter()
-                .map(|(address, role)| step(Action::PutAddress { address, role }, None)),
+                .map(|(base, (slots, name))| (Action::WriteSlots { base, slots }, Some(name))),
         );
-        steps.extend(
-            frontends
+        phase(
+            &mut ranges
                 .into_iter()
-                .map(|(key, (frontend, name))| step(Action::PutFrontend { key, frontend }, Some(name))),
+                .map(|((set, range), name)| (Action::PutSourceRange { set, range }, Some(name))),
         );
-        steps.extend(
-            gone_frontends
+        phase(
+            &mut frontends
                 .into_iter()
-                .map(|(key, name)| step(Action::RemoveFrontend { key }, name)),
+                .map(|(key, (frontend, name))| (Action::PutFrontend { key, frontend }, Some(name))),
         );
-        steps.extend(
-            gone_addresses
+        phase(
+            &mut addresses
                 .into_iter()
-                .map(|address| step(Action::RemoveAddress { address }, None)),
+                .map(|(address, role)| (Action::PutAddress { address, role }, None)),
         );
-        steps.extend(
-            retired
+        phase(
+            &mut service_cidrs
                 .into_iter()
-                .map(|(index, (backend, name))| step(Action::RetireBackend { index, backend }, name)),
+                .map(|(index, range)| (Action::WriteServiceCidr { index, range }, None)),
+        );
+        phase(
+            &mut narrowed_addresses
+                .into_iter()
+                .map(|(address, role)| (Action::PutAddress { address, role }, None)),
+        );
+        phase(
+            &mut node_addresses
+                .into_iter()
+                .map(|(family, address)| (Action::WriteNodeAddress { family, address }, None)),
+        );
+        phase(
+            &mut gone_frontends
+                .into_iter()
+                .map(|(key, name)| (Action::RemoveFrontend { key }, name)),
+        );
+        phase(
+            &mut gone_addresses
+                .into_iter()
+                .map(|address| (Action::RemoveAddress { address }, None)),
+        );
+        phase(
+            &mut retired
+                .into_iter()
+                .map(|(index, (backend, name))| (Action::RetireBackend { index, backend }, name)),
         );
         problems.sort();
         Plan { steps, problems }

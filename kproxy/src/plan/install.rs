@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use kproxy_common::{Frontend, FrontendKey, ServiceId, maps};
+use kproxy_common::{Frontend, FrontendFlags, FrontendKey, RangeSetId, ServiceId, maps};
+
+use crate::model::Cidr;
 
 use super::addresses::Addresses;
 use super::applied::Applied;
@@ -10,7 +12,7 @@ use super::draft::{Draft, Name};
 use super::frontends::{Frontends, Refusal};
 use super::service::{AppliedService, Record, Staged};
 use super::step::{Listener, ProblemKind};
-use super::wanted::{Endpoint, WantedFrontend};
+use super::wanted::{BackendSet, Endpoint, WantedFrontend};
 
 impl Applied {
     pub(super) fn install(&mut self, name: &Name, staged: Staged, draft: &mut Draft) {
@@ -33,35 +35,35 @@ impl Applied {
                 draft.slots.insert(run.base, (content.clone(), Arc::clone(name)));
             }
         }
-        for (key, frontend) in &wanted.frontends {
-            if !service.keys.contains(key) {
-                if let Err(refusal) = claim_key(&mut self.frontends, &mut self.addresses, *key, name) {
-                    draft.problem(name, refusal);
-                    self.troubled.insert(Arc::clone(name));
-                    continue;
-                }
-                service.keys.insert(*key);
-            }
-            let WantedFrontend {
-                flags,
-                affinity_seconds,
-                inside,
-                outside,
-            } = *frontend;
-            let (inside, outside) = (staged.run(inside), staged.run(outside));
-            self.frontends.set(
-                *key,
-                Frontend {
-                    service: service.id,
-                    flags,
-                    affinity_seconds,
-                    inside,
-                    outside,
-                    check: key.check(),
-                },
-            );
+        for (set, ranges) in staged.ranges.iter().filter(|set| !service.ranges.contains(set)) {
+            let put = |range: &Cidr| ((*set, *range), Arc::clone(name));
+            draft.ranges.extend(ranges.iter().map(put));
         }
-        let Staged { endpoints, runs, .. } = staged;
+        for (key, frontend) in &wanted.frontends {
+            let cluster_ip = frontend.flags.contains(FrontendFlags::CLUSTER_IP);
+            match service.keys.get(key) {
+                Some(known) if *known == cluster_ip => {}
+                Some(_) => self.addresses.change_kind(key.address, cluster_ip),
+                None => {
+                    if let Err(refusal) =
+                        claim_key(&mut self.frontends, &mut self.addresses, *key, cluster_ip, name)
+                    {
+                        draft.problem(Some(name), refusal);
+                        self.troubled.insert(Arc::clone(name));
+                        continue;
+                    }
+                }
+            }
+            service.keys.insert(*key, cluster_ip);
+            self.frontends
+                .set(*key, compose(*key, *frontend, service.id, &staged));
+        }
+        let Staged {
+            endpoints,
+            runs,
+            ranges,
+            ..
+        } = staged;
         for (endpoint, record) in std::mem::replace(&mut service.endpoints, endpoints) {
             if !service.endpoints.contains_key(&endpoint) {
                 self.retire(service.id, endpoint, record, Some(name), draft);
@@ -70,6 +72,11 @@ impl Applied {
         for (run, _) in std::mem::replace(&mut service.runs, runs) {
             if !service.runs.iter().any(|(kept, _)| *kept == run) {
                 self.quarantine.fresh.runs.push(run);
+            }
+        }
+        for set in std::mem::replace(&mut service.ranges, ranges.into_iter().collect()) {
+            if !service.ranges.contains(&set) {
+                self.quarantine.fresh.ranges.push(set);
             }
         }
         self.services.insert(Arc::clone(name), service);
@@ -88,6 +95,7 @@ impl Applied {
             keys: _,
             endpoints,
             runs,
+            ranges,
         } = service;
         for (endpoint, record) in endpoints {
             self.retire(id, endpoint, record, name, draft);
@@ -96,6 +104,7 @@ impl Applied {
             .fresh
             .runs
             .extend(runs.into_iter().map(|(run, _)| run));
+        self.quarantine.fresh.ranges.extend(ranges);
         self.quarantine.fresh.services.push(id);
     }
 
@@ -119,6 +128,7 @@ impl Applied {
         for (id, endpoint, record) in std::mem::take(&mut self.orphans) {
             self.retire(id, endpoint, record, None, draft);
         }
+        self.quarantine.fresh.ranges.extend(self.ranges.take_unclaimed());
         self.frontends.drop_unclaimed();
         self.addresses.drop_unclaimed();
     }
@@ -128,34 +138,53 @@ fn claim_key(
     frontends: &mut Frontends,
     addresses: &mut Addresses,
     key: FrontendKey,
+    cluster_ip: bool,
     name: &Name,
 ) -> Result<(), ProblemKind> {
-    let listener = || Listener(key).to_string();
+    let no_room = |map, entries| ProblemKind::NoRoomForFrontend {
+        listener: Listener(key).to_string(),
+        map,
+        entries,
+        option: "frontends",
+    };
     match frontends.claim(key, name) {
         Ok(()) => {}
         Err(Refusal::Taken { owner }) => {
             return Err(ProblemKind::Taken {
-                listener: listener(),
+                listener: Listener(key).to_string(),
                 owner,
             });
         }
-        Err(Refusal::Full) => {
-            return Err(ProblemKind::NoRoomForFrontend {
-                listener: listener(),
-                map: maps::FRONTENDS,
-                entries: frontends.capacity(),
-                option: "frontends",
-            });
-        }
+        Err(Refusal::Full) => return Err(no_room(maps::FRONTENDS, frontends.capacity())),
     }
-    if addresses.claim(key.address) {
+    if addresses.claim(key.address, cluster_ip) {
         return Ok(());
     }
     frontends.release(key);
-    Err(ProblemKind::NoRoomForFrontend {
-        listener: listener(),
-        map: maps::ADDRESSES,
-        entries: addresses.capacity(),
-        option: "frontends",
-    })
+    Err(no_room(maps::ADDRESSES, addresses.capacity()))
+}
+
+/// A frontend with what was allocated for its service.
+fn compose(key: FrontendKey, wanted: WantedFrontend, service: ServiceId, staged: &Staged) -> Frontend {
+    let WantedFrontend {
+        mut flags,
+        affinity_seconds,
+        inside,
+        outside,
+        restricted,
+    } = wanted;
+    flags.set(FrontendFlags::INSIDE_LOCAL, inside == BackendSet::Local);
+    flags.set(FrontendFlags::OUTSIDE_LOCAL, outside == BackendSet::Local);
+    // A restricted frontend was staged with a set.
+    let ranges = staged.ranges.as_ref().filter(|_| restricted);
+    Frontend {
+        service,
+        flags,
+        affinity_seconds,
+        ranges: ranges.map_or(RangeSetId::EVERYBODY, |(set, _)| *set),
+        inside: staged.run(inside),
+        outside: staged.run(outside),
+        check: key.check(),
+        padding: 0,
+    }
 }

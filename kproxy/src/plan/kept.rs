@@ -9,37 +9,26 @@ use super::wanted::{Endpoint, WantedService};
 
 /// Endpoints that were adopted and that nobody has named since: what names them may not have been readable yet.
 #[derive(Clone, Debug)]
-pub(super) struct Kept(BTreeMap<Endpoint, Former>);
-
-#[derive(Clone, Copy, Debug)]
-struct Former {
-    flags: BackendFlags,
-    /// New flows could go to it.
-    usable: bool,
-}
+pub(super) struct Kept(BTreeMap<Endpoint, BackendFlags>);
 
 impl Kept {
     pub(super) fn of(adopted: &AppliedService) -> Self {
-        let former = |(endpoint, record): (&Endpoint, &Record)| {
-            let usable = adopted.runs.iter().any(|(_, held)| held.contains(&record.index));
-            let flags = record.flags;
-            (*endpoint, Former { flags, usable })
-        };
-        Self(adopted.endpoints.iter().map(former).collect())
+        let flags = |(endpoint, record): (&Endpoint, &Record)| (*endpoint, record.flags);
+        Self(adopted.endpoints.iter().map(flags).collect())
     }
 
-    /// The endpoints that are wanted, and those that are kept. One that is named is known from then on: when it goes,
-    /// it goes.
+    /// The endpoints that are wanted, and those that are kept, in the sets in which they were. One that is named is
+    /// known from then on: when it goes, it goes.
     pub(super) fn add_to(&mut self, wanted: &WantedService) -> WantedService {
         self.0
             .retain(|endpoint, _| !wanted.endpoints.contains_key(endpoint));
         let mut all = wanted.clone();
-        for (endpoint, Former { flags, usable }) in &self.0 {
+        for (endpoint, flags) in &self.0 {
             all.endpoints.insert(*endpoint, *flags);
-            if *usable {
+            if flags.contains(BackendFlags::IN_CLUSTER_SET) {
                 insert(&mut all.cluster, *endpoint);
             }
-            if *usable && flags.contains(BackendFlags::LOCAL) {
+            if flags.contains(BackendFlags::IN_LOCAL_SET) {
                 insert(&mut all.local, *endpoint);
             }
         }

@@ -6,23 +6,28 @@
 //!
 //! * [`wanted`]: the input, one [`WantedService`] per service port
 //! * [`step`](Step): the output, one [`Action`] per map write
-//! * [`applied`](Applied): the mirror; `space`, `quarantine`, `addresses` and `frontends` are its parts
+//! * [`applied`](Applied): the mirror; `space`, `quarantine`, `ranges`, `addresses`, `frontends` and `node` are its parts
 //! * [`contents`](MapContents): what was found in pinned maps, and how large they are
 //!
-//! The order of a plan is what makes it safe at every prefix: backends, slot runs, addresses, frontends (the swap), then
-//! removals, then the retirement of backends that are no endpoint any more. Slots and records that a plan gave up are
-//! reused only after a grace period, because a packet may have read the old frontend just before the swap.
+//! The order of a plan is what makes it safe at every prefix: backends, slot runs, source ranges, frontends (the swap),
+//! the gates that packets meet first, then removals, then the retirement of backends that are no endpoint any more. The
+//! gate of a new address opens behind its frontends: an open one says which ports are to be rejected. Slots, records and
+//! sets of ranges that a plan gave up are reused or removed only after a grace period, because a packet may have read the
+//! old frontend just before the swap.
 
 mod addresses;
 mod adopt;
 mod applied;
+mod cidrs;
 mod contents;
 mod draft;
 mod fill;
 mod frontends;
 mod install;
 mod kept;
+mod node;
 mod quarantine;
+mod ranges;
 mod service;
 mod space;
 mod step;
@@ -35,4 +40,4 @@ pub use contents::{Capacity, MapContents};
 pub use fill::Fill;
 pub use quarantine::GRACE;
 pub use step::{Action, Listener, Plan, Problem, ProblemKind, Step};
-pub use wanted::{BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
+pub use wanted::{BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedNode, WantedService};

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use kproxy_common::{BackendIndex, ServiceId, SlotRun};
 
-/// How long slots, records and ids rest before they are reused. A packet holds on to a frontend that it has read for
+use super::ranges::RangeSet;
+
+/// How long slots, records, ids and source ranges rest before they are reused. A packet holds on to a frontend that it has read for
 /// microseconds; a second is generous.
 pub const GRACE: Duration = Duration::from_secs(1);
 
@@ -15,6 +17,7 @@ pub(super) struct Freed {
     pub(super) services: Vec<ServiceId>,
     pub(super) backends: Vec<BackendIndex>,
     pub(super) runs: Vec<SlotRun>,
+    pub(super) ranges: Vec<RangeSet>,
 }
 
 impl Freed {
@@ -23,8 +26,9 @@ impl Freed {
             services,
             backends,
             runs,
+            ranges,
         } = self;
-        services.is_empty() && backends.is_empty() && runs.is_empty()
+        services.is_empty() && backends.is_empty() && runs.is_empty() && ranges.is_empty()
     }
 }
 

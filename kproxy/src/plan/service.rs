@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::{Backend, BackendFlags, BackendIndex, FrontendKey, Generation, ServiceId, SlotRun};
+use kproxy_common::{
+    Backend, BackendFlags, BackendIndex, Epoch, FrontendKey, Generation, ServiceId, SlotRun,
+};
 
+use super::ranges::{RangeSet, Ranges};
 use super::space::Space;
 use super::wanted::{BackendSet, Endpoint, WantedService};
 
@@ -15,26 +18,48 @@ pub(super) type Run = (SlotRun, Vec<BackendIndex>);
 pub(super) struct Record {
     pub(super) index: BackendIndex,
     pub(super) flags: BackendFlags,
+    pub(super) epoch: Epoch,
+}
+
+impl Record {
+    /// The same endpoint with other flags. If it comes back into the sets, affinity of its earlier stay is void
+    /// (semantics 6.06).
+    fn with(self, flags: BackendFlags) -> Self {
+        let comes_in = !self.is_in_a_set() && Self { flags, ..self }.is_in_a_set();
+        Self {
+            index: self.index,
+            flags,
+            epoch: Epoch(self.epoch.0.wrapping_add(u32::from(comes_in))),
+        }
+    }
+
+    fn is_in_a_set(self) -> bool {
+        self.flags
+            .intersects(BackendFlags::IN_CLUSTER_SET | BackendFlags::IN_LOCAL_SET)
+    }
 }
 
 /// What the maps hold for one service port.
 #[derive(Clone, Debug)]
 pub(super) struct AppliedService {
     pub(super) id: ServiceId,
-    /// The keys it owns in `FRONTENDS`.
-    pub(super) keys: BTreeSet<FrontendKey>,
+    /// The keys it owns in `FRONTENDS`, and whether each is a `ClusterIP`.
+    pub(super) keys: BTreeMap<FrontendKey, bool>,
     pub(super) endpoints: BTreeMap<Endpoint, Record>,
     /// At most two once settled: equal runs are shared between inside and outside and between frontends.
     pub(super) runs: Vec<Run>,
+    /// At most one once settled.
+    pub(super) ranges: Vec<RangeSet>,
 }
 
 impl AppliedService {
     pub(super) fn new(id: ServiceId) -> Self {
         Self {
             id,
-            keys: BTreeSet::new(),
+            keys: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             runs: Vec::new(),
+            ranges: Vec::new(),
         }
     }
 }
@@ -73,14 +98,14 @@ impl Records {
     /// The content of a living record.
     pub(super) fn living(&self, service: ServiceId, endpoint: Endpoint, record: Record) -> Backend {
         let Endpoint { address, port } = endpoint;
-        let Record { index, flags } = record;
+        let Record { index, flags, epoch } = record;
         Backend {
             address,
             port,
             flags,
             generation: self.generation(index),
             service,
-            padding: 0,
+            epoch,
         }
     }
 
@@ -100,6 +125,7 @@ impl Records {
 pub(super) enum Full {
     Backends,
     Slots,
+    SourceRanges,
 }
 
 /// Everything a service port needs for its next state, allocated, nothing of it written.
@@ -107,6 +133,8 @@ pub(super) enum Full {
 pub(super) struct Staged {
     pub(super) endpoints: BTreeMap<Endpoint, Record>,
     pub(super) runs: Vec<Run>,
+    /// Who may ask the restricted frontends; `None` if there are none.
+    pub(super) ranges: Option<RangeSet>,
     cluster: SlotRun,
     local: SlotRun,
 }
@@ -126,32 +154,34 @@ impl Staged {
         present: Option<&AppliedService>,
         records: &mut Records,
         slots: &mut Space,
+        ranges: &mut Ranges,
     ) -> Result<Self, Full> {
         let known = |endpoint: &Endpoint| present.and_then(|service| service.endpoints.get(endpoint));
         let mut new = Vec::new();
         let mut endpoints = BTreeMap::new();
         for (endpoint, flags) in &wanted.endpoints {
-            let index = match known(endpoint) {
-                Some(record) => record.index,
+            let flags = in_sets(wanted, endpoint, *flags);
+            let record = match known(endpoint) {
+                Some(record) => record.with(flags),
                 None => match records.free.take_one() {
                     Some(number) => {
                         new.push(number);
-                        BackendIndex(number)
+                        Record {
+                            index: BackendIndex(number),
+                            flags,
+                            // The generation tells it from the record's former endpoints.
+                            epoch: Epoch(0),
+                        }
                     }
                     None => return Err(give_back(records, new, Full::Backends)),
                 },
             };
-            endpoints.insert(
-                *endpoint,
-                Record {
-                    index,
-                    flags: *flags | BackendFlags::ALIVE,
-                },
-            );
+            endpoints.insert(*endpoint, record);
         }
         let mut staged = Self {
             endpoints,
             runs: Vec::new(),
+            ranges: None,
             cluster: SlotRun::default(),
             local: SlotRun::default(),
         };
@@ -161,17 +191,26 @@ impl Staged {
             .flat_map(|frontend| [frontend.inside, frontend.outside])
             .collect();
         let mut taken = Vec::new();
+        let mut full = None;
         for set in sets {
             let Some(run) = staged.find_run(wanted.set(set), present, slots, &mut taken) else {
-                for run in taken {
-                    slots.free(run);
-                }
-                return Err(give_back(records, new, Full::Slots));
+                full = Some(Full::Slots);
+                break;
             };
             match set {
                 BackendSet::Cluster => staged.cluster = run,
                 BackendSet::Local => staged.local = run,
             }
+        }
+        // Last, since it need not be given back then.
+        if full.is_none() && wanted.frontends.values().any(|frontend| frontend.restricted) {
+            let present = present.map_or(&[][..], |service| &service.ranges);
+            staged.ranges = ranges.find_or_take(&wanted.source_ranges, present);
+            full = staged.ranges.is_none().then_some(Full::SourceRanges);
+        }
+        if let Some(full) = full {
+            taken.into_iter().for_each(|run| slots.free(run));
+            return Err(give_back(records, new, full));
         }
         Ok(staged)
     }
@@ -208,6 +247,15 @@ impl Staged {
         self.runs.push((run, content));
         Some(run)
     }
+}
+
+/// The flags of a living record: those that are wanted, and the sets that it is in.
+fn in_sets(wanted: &WantedService, endpoint: &Endpoint, flags: BackendFlags) -> BackendFlags {
+    let mut flags = flags | BackendFlags::ALIVE;
+    let mut set = |flag, set: &[Endpoint]| flags.set(flag, set.binary_search(endpoint).is_ok());
+    set(BackendFlags::IN_CLUSTER_SET, &wanted.cluster);
+    set(BackendFlags::IN_LOCAL_SET, &wanted.local);
+    flags
 }
 
 fn give_back(records: &mut Records, numbers: Vec<u32>, full: Full) -> Full {

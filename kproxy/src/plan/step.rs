@@ -3,7 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kproxy_common::{Address, AddressRole, Backend, BackendIndex, Frontend, FrontendKey};
+use kproxy_common::{
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Family, Frontend, FrontendKey, RangeSetId,
+};
+
+use crate::model::Cidr;
 
 use super::wanted::{Endpoint, ServicePortName};
 
@@ -23,6 +27,34 @@ pub enum Action {
         base: u32,
         /// The slots from there on.
         slots: Vec<BackendIndex>,
+    },
+    /// Add a range to a set of source ranges that no frontend points at yet.
+    PutSourceRange {
+        /// Which set.
+        set: RangeSetId,
+        /// The range.
+        range: Cidr,
+    },
+    /// Remove a range of a set that no frontend points at any more.
+    RemoveSourceRange {
+        /// Which set.
+        set: RangeSetId,
+        /// The range.
+        range: Cidr,
+    },
+    /// Write an element of `SERVICE_CIDRS`.
+    WriteServiceCidr {
+        /// Which element.
+        index: u32,
+        /// The range, unset at the end of the list.
+        range: AddressRange,
+    },
+    /// Write an element of `NODE_ADDRESSES`.
+    WriteNodeAddress {
+        /// The family.
+        family: Family,
+        /// The node's address, unspecified if it is not known.
+        address: Address,
     },
     /// Open the address gate.
     PutAddress {
@@ -64,6 +96,12 @@ impl fmt::Display for Action {
                 write!(f, "write BACKENDS[{}] = {}", index.0, at(backend))
             }
             Self::WriteSlots { base, slots } => write!(f, "write {} slots at SLOTS[{base}]", slots.len()),
+            Self::PutSourceRange { set, range } => write!(f, "put SOURCE_RANGES[{} {range}]", set.0),
+            Self::RemoveSourceRange { set, range } => write!(f, "remove SOURCE_RANGES[{} {range}]", set.0),
+            Self::WriteServiceCidr { index, .. } => write!(f, "write SERVICE_CIDRS[{index}]"),
+            Self::WriteNodeAddress { family, address } => {
+                write!(f, "write NODE_ADDRESSES[{family}] = {address}")
+            }
             Self::PutAddress { address, .. } => write!(f, "put ADDRESSES[{address}]"),
             Self::PutFrontend { key, .. } => write!(f, "put FRONTENDS[{}]", Listener(*key)),
             Self::RemoveFrontend { key } => write!(f, "remove FRONTENDS[{}]", Listener(*key)),
@@ -117,26 +155,37 @@ impl fmt::Display for Step {
     }
 }
 
-/// Map writes in an order in which every prefix is safe, and the services that could not be served as wanted.
+/// Map writes in an order in which every prefix is safe, and what could not be done as wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// To be done in this order. Stopping anywhere is safe; the next start adopts what is there and heals.
     pub steps: Vec<Step>,
-    /// Sorted by service.
+    /// Sorted by service; those of the node first.
     pub problems: Vec<Problem>,
 }
 
-/// Why a service port is not served as wanted. It is tried again when room returns.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-#[error("{service}: {kind}")]
+/// Why a service port is not served as wanted, or the node not known as it is. It is tried again when room returns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Which service port.
-    pub service: Arc<ServicePortName>,
+    /// Which service port; `None` if it is about the node.
+    pub service: Option<Arc<ServicePortName>>,
     /// What is wrong.
     pub kind: ProblemKind,
 }
 
-/// What stands in the way of a service port.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, kind } = self;
+        match service {
+            Some(service) => write!(f, "{service}: {kind}"),
+            None => write!(f, "this node: {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// What stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum ProblemKind {
     /// A map is too small for all endpoints of the service, so it keeps those it had.
@@ -150,6 +199,42 @@ pub enum ProblemKind {
         entries: u32,
         /// The option of `kproxy run` that sets it.
         option: &'static str,
+    },
+    /// A map is too small for the ranges of clients that may ask the service, so it stays as it was.
+    #[error(
+        "no room for its source ranges in map {map} ({entries} entries); it stays as it was; raise --{option}"
+    )]
+    NoRoomForSourceRanges {
+        /// The map.
+        map: &'static str,
+        /// Its size.
+        entries: u32,
+        /// The option of `kproxy run` that sets it.
+        option: &'static str,
+    },
+    /// A map is too small for an address of the node.
+    #[error(
+        "no room for {address} in map {map} ({entries} entries); NodePorts are not served there; raise --{option}"
+    )]
+    NoRoomForNodeAddress {
+        /// The address.
+        address: Address,
+        /// The map.
+        map: &'static str,
+        /// Its size.
+        entries: u32,
+        /// The option of `kproxy run` that sets it.
+        option: &'static str,
+    },
+    /// There are more ranges of ClusterIPs than the data plane looks at.
+    #[error(
+        "the data plane knows {entries} ranges of ClusterIPs; packets to addresses of {range} that are no service's are left alone"
+    )]
+    TooManyServiceCidrs {
+        /// The range that is left out.
+        range: Cidr,
+        /// How many there can be.
+        entries: u32,
     },
     /// A map is too small for one of the service's frontends.
     #[error("no room for {listener} in map {map} ({entries} entries); it is not served; raise --{option}")]

@@ -1,8 +1,9 @@
 //! What the data plane shall do for one service port: the output of the compile step and the input of the diff.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::model::Cidr;
 use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol};
 
 /// Names one proxied entry: a port of a Service in one family.
@@ -68,6 +69,8 @@ pub struct WantedFrontend {
     pub inside: BackendSet,
     /// The set for everybody else.
     pub outside: BackendSet,
+    /// Whether only clients in the service's source ranges may ask.
+    pub restricted: bool,
 }
 
 /// Everything the data plane needs to know about one service port.
@@ -81,6 +84,22 @@ pub struct WantedService {
     pub cluster: Vec<Endpoint>,
     /// Usable endpoints on this node, sorted, each a key of `endpoints`.
     pub local: Vec<Endpoint>,
+    /// Who may ask a [restricted](WantedFrontend::restricted) frontend.
+    pub source_ranges: BTreeSet<Cidr>,
+}
+
+/// What the data plane shall know about the node itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedNode {
+    /// Addresses of the node under which `NodePorts` are served; never loopback addresses.
+    pub node_port_addresses: BTreeSet<Address>,
+    /// Every address that is bound to an interface of the node: undefined ports of a ClusterIP among them belong to
+    /// whoever listens there (semantics 4.13).
+    pub bound: BTreeSet<Address>,
+    /// The node's own address of each family as Kubernetes knows it: the client that its processes are.
+    pub primary: BTreeMap<Family, Address>,
+    /// Where ClusterIPs come from: other addresses there lead nowhere (semantics 4.09).
+    pub service_cidrs: BTreeSet<Cidr>,
 }
 
 impl WantedService {

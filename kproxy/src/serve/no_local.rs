@@ -103,6 +103,7 @@ mod tests {
                 affinity_seconds: 0,
                 inside: *inside,
                 outside: *outside,
+                restricted: false,
             };
             (key, frontend)
         });

@@ -10,9 +10,8 @@ use super::events::Notice;
 use super::metrics::DeviceDoor;
 use super::moment::Moment;
 use super::no_local::{NoLocal, Policy};
-use super::service_health::Wanted;
 use super::status::{FAMILIES, Status};
-use crate::index::Triggered;
+use crate::index::HealthChecks;
 use crate::model::{Node, Problem};
 use crate::plan::{Fill, ServicePortName, WantedService};
 use crate::source::News;
@@ -21,6 +20,8 @@ use crate::source::News;
 #[derive(Debug)]
 pub struct Reporter {
     status: Status,
+    /// When the agent began to work.
+    since: Timestamp,
     no_local: NoLocal,
 }
 
@@ -48,10 +49,17 @@ impl Reporter {
     pub fn new(status: Status) -> Self {
         let reporter = Self {
             status,
+            since: Timestamp::now(),
             no_local: NoLocal::default(),
         };
         reporter.update_both();
         reporter
+    }
+
+    /// When the agent began to work: triggers before it are no measure of its speed (semantics 9.20).
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// An event is about to be taken into account.
@@ -67,7 +75,7 @@ impl Reporter {
     /// What is known of this node, if anything is. A node that is unknown now, but was known, stays as it was.
     pub fn node(&self, node: Option<&Node>) {
         if let Some(node) = node {
-            self.status.locked_health().node(node.eligible);
+            self.status.locked_health().node(node.is_eligible());
         }
     }
 
@@ -139,7 +147,7 @@ impl Reporter {
     }
 
     /// Everything that was taken in is in force, also what these triggers have led to (semantics 9.20).
-    pub fn in_force(&self, triggers: impl IntoIterator<Item = Triggered>) {
+    pub fn in_force(&self, triggers: impl IntoIterator<Item = (Family, Timestamp)>) {
         let now = Timestamp::now();
         for (family, trigger) in triggers {
             let seconds = now.duration_since(trigger).as_secs_f64().max(0.0);
@@ -160,7 +168,7 @@ impl Reporter {
 
     /// Which health-check node ports shall be open, and what they shall say. To be told after each sync: a port that
     /// could not be opened is tried again then (semantics 3.59).
-    pub fn health_checks(&self, wanted: Wanted) {
+    pub fn health_checks(&self, wanted: &HealthChecks) {
         self.status.want_health_checks(wanted);
     }
 

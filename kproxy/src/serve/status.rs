@@ -14,7 +14,7 @@ use super::events::Events;
 use super::health::{Health, Report};
 use super::metrics::Counted;
 use super::moment::Moment;
-use super::service_health::Wanted;
+use crate::index::HealthChecks;
 use crate::plan::Fill;
 
 /// Both families, in order: one plan serves both.
@@ -31,7 +31,7 @@ struct Shared {
     /// The same.
     fill: Mutex<BTreeMap<&'static str, Fill>>,
     counted: Counted,
-    health_checks: watch::Sender<Wanted>,
+    health_checks: watch::Sender<HealthChecks>,
     events: Events,
 }
 
@@ -71,12 +71,17 @@ impl Status {
 
     /// Which health-check node ports are wanted, now and later.
     #[must_use]
-    pub(super) fn health_checks(&self) -> watch::Receiver<Wanted> {
+    pub(super) fn health_checks(&self) -> watch::Receiver<HealthChecks> {
         self.0.health_checks.subscribe()
     }
 
-    pub(super) fn want_health_checks(&self, wanted: Wanted) {
-        self.0.health_checks.send_replace(wanted);
+    /// Tells it also when nothing has changed: what could not be opened is tried again.
+    pub(super) fn want_health_checks(&self, wanted: &HealthChecks) {
+        self.0.health_checks.send_modify(|told| {
+            if told != wanted {
+                told.clone_from(wanted);
+            }
+        });
     }
 
     pub(super) fn counted(&self) -> &Counted {

@@ -179,6 +179,8 @@ pub enum Kind {
     Tcp(Tcp),
     /// A UDP datagram.
     Udp,
+    /// An SCTP packet, by the TCP segment whose meaning its chunk has.
+    Sctp(Tcp),
 }
 
 /// What is unusual about a packet.

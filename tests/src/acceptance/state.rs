@@ -43,6 +43,7 @@ pub struct Service {
     ready: Vec<&'static str>,
     terminating: Vec<&'static str>,
     local: bool,
+    sctp_target: Option<u16>,
 }
 
 /// The number of [`web`] in its `ClusterIP`.
@@ -62,6 +63,7 @@ pub fn web(ready: &[&'static str]) -> Service {
         ready: ready.to_vec(),
         terminating: Vec::new(),
         local: false,
+        sctp_target: None,
     }
 }
 
@@ -94,6 +96,13 @@ impl Service {
         self
     }
 
+    /// Served over SCTP as well, on this port of its pods. Rows send its packets: not every kernel has sockets for it.
+    #[must_use]
+    pub fn sctp(mut self, target: u16) -> Self {
+        self.sctp_target = Some(target);
+        self
+    }
+
     /// Every port leads to this port of the pods.
     #[must_use]
     pub fn target(mut self, target: u16) -> Self {
@@ -119,6 +128,9 @@ impl Service {
         let ports = self.ports.iter().map(|(protocol, port, target)| {
             json!({"name": port_name(*protocol, *port), "protocol": protocol.name(), "port": port, "targetPort": target})
         });
+        let sctp = self
+            .sctp_target
+            .map(|target| json!({"name": "sctp", "protocol": "SCTP", "port": PORT, "targetPort": target}));
         let addresses = [Family::V4, Family::V6].map(|family| cluster_ip(self.number, family));
         json!({
             "apiVersion": "v1",
@@ -130,7 +142,7 @@ impl Service {
                 "ipFamilies": ["IPv4", "IPv6"],
                 "ipFamilyPolicy": "RequireDualStack",
                 "internalTrafficPolicy": if self.local { "Local" } else { "Cluster" },
-                "ports": ports.collect::<Vec<_>>(),
+                "ports": ports.chain(sctp).collect::<Vec<_>>(),
             },
         })
     }
@@ -139,6 +151,9 @@ impl Service {
         let ports = self.ports.iter().map(|(protocol, port, target)| {
             json!({"name": port_name(*protocol, *port), "protocol": protocol.name(), "port": target})
         });
+        let sctp = self
+            .sctp_target
+            .map(|target| json!({"name": "sctp", "protocol": "SCTP", "port": target}));
         let endpoint = |name: &&'static str, terminating: bool| {
             let pod = Pod::named(name);
             json!({
@@ -158,7 +173,7 @@ impl Service {
                 "labels": {"kubernetes.io/service-name": self.name},
             },
             "addressType": family.to_string(),
-            "ports": ports.collect::<Vec<_>>(),
+            "ports": ports.chain(sctp).collect::<Vec<_>>(),
             "endpoints": ready.chain(terminating).collect::<Vec<_>>(),
         })
     }

@@ -1,6 +1,7 @@
 //! Server and client against each other on loopback.
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     sync::{
         Mutex,
@@ -152,13 +153,28 @@ fn load_counts_answers_and_tells_failures() {
 }
 
 #[test]
+fn a_socket_that_failed_is_left_for_a_new_one_when_asked_for() {
+    let nobody = {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap()
+    };
+    let options = Options::to(nobody).udp(Mode::Connect).count(4).keep();
+    for (options, renewed) in [(options.clone(), false), (options.renew(), true)] {
+        let reports = ask(&options);
+        assert!(reports.iter().all(|report| report.result == Outcome::Refused));
+        let sources: BTreeSet<_> = reports.iter().filter_map(|report| report.source).collect();
+        assert_eq!(sources.len() > 1, renewed, "{sources:?}");
+    }
+}
+
+#[test]
 fn arguments_say_the_same_as_the_options() {
     use clap::{Args, FromArgMatches};
     let mut options = Options::to(loopbacks()[1])
         .and_to(loopbacks()[0])
         .udp(Mode::Sendto)
         .count(7)
-        .keep()
+        .renew()
         .source_port(99)
         .timeout(Duration::from_millis(70))
         .interval(Duration::from_secs(2));

@@ -8,6 +8,8 @@ use etherparse::{
     icmpv4, icmpv6,
 };
 
+use super::sctp;
+
 /// Ethernet address of the host end of a pod's interface.
 pub const HOST_MAC: [u8; 6] = [0xee; 6];
 /// Ethernet address of every pod.
@@ -38,6 +40,8 @@ pub enum Transport {
     Udp,
     /// A UDP datagram without a checksum.
     UdpWithoutChecksum,
+    /// An SCTP packet with the chunk that means the same: INIT, INIT ACK, DATA, SHUTDOWN, ABORT.
+    Sctp(Tcp),
 }
 
 /// A packet to build.
@@ -47,7 +51,7 @@ pub struct Frame {
     pub source: SocketAddr,
     /// To whom.
     pub destination: SocketAddr,
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     pub transport: Transport,
     /// What follows the headers.
     pub payload: Vec<u8>,
@@ -131,6 +135,10 @@ impl Frame {
                 let udp = ip.udp(source_port, destination_port);
                 udp.write(&mut bytes, &self.payload)?;
             }
+            Transport::Sctp(chunk) => {
+                let packet = sctp::packet(source_port, destination_port, chunk, &self.payload);
+                ip.write(&mut bytes, IpNumber::SCTP, &packet)?;
+            }
         }
         if self.transport == Transport::UdpWithoutChecksum {
             let checksum = bytes.len() - self.payload.len() - 2;
@@ -145,6 +153,9 @@ impl Frame {
     /// When the families differ.
     pub fn partial_bytes(&self) -> anyhow::Result<Vec<u8>> {
         let mut bytes = self.bytes()?;
+        if matches!(self.transport, Transport::Sctp(_)) {
+            return Ok(bytes);
+        }
         let (start, field) = checksum_place(&bytes)?;
         let length = bytes.len() - start;
         let pseudo = pseudo_sum(&bytes, length)?;
@@ -156,8 +167,13 @@ impl Frame {
 /// Finishes a partial checksum as a device does (`skb_checksum_help`).
 ///
 /// # Errors
-/// When the packet is neither TCP nor UDP.
+/// When the packet is neither TCP, UDP nor SCTP.
 pub fn finish_checksum(bytes: &mut [u8]) -> anyhow::Result<()> {
+    if let Some(packet) = sctp::of(bytes) {
+        let start = bytes.len() - packet.len();
+        sctp::finish(&mut bytes[start..]);
+        return Ok(());
+    }
     let (start, field) = checksum_place(bytes)?;
     let sum = !fold(sum(&bytes[start..]));
     let sum = if sum == 0 { u16::MAX } else { sum };
@@ -220,6 +236,9 @@ pub fn verify_checksums(bytes: &[u8]) -> anyhow::Result<()> {
         }
         NetSlice::Ipv6(_) | NetSlice::Arp(_) => false,
     };
+    if let Some(packet) = sctp::of(bytes) {
+        return sctp::verify(packet);
+    }
     let (start, field) = checksum_place(bytes)?;
     let is_udp = matches!(packet.transport, Some(TransportSlice::Udp(_)));
     if is_v4 && is_udp && bytes[start + field..start + field + 2] == [0, 0] {
@@ -238,7 +257,7 @@ pub fn verify_checksums(bytes: &[u8]) -> anyhow::Result<()> {
 /// A packet that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     Segment {
         /// Source.
         source: SocketAddr,
@@ -290,6 +309,10 @@ impl Seen {
             destination,
             quote: quote.to_vec(),
         };
+        if let Some(packet) = sctp::of(bytes) {
+            let (source_port, destination_port, payload) = sctp::read(packet)?;
+            return Ok(segment(source_port, destination_port, false, payload));
+        }
         Ok(match packet.transport.context("no transport header")? {
             TransportSlice::Tcp(tcp) => {
                 segment(tcp.source_port(), tcp.destination_port(), false, tcp.payload())

@@ -14,7 +14,7 @@ fn what_can_not_be_opened_is_not_said_to_be_gone() {
     let place = Place::new();
     drop(place.open());
     // A pin of somebody else's cannot be opened without CAP_DAC_OVERRIDE, not even by root.
-    let links = place.options.pin_dir.join("v1/links");
+    let links = place.version().join("links");
     for pin in [links.join("connect4"), place.map(maps::FLOWS)] {
         std::os::unix::fs::chown(&pin, Some(65_534), None).unwrap();
         let output = Command::new("setpriv")
@@ -46,7 +46,7 @@ fn kproxy() -> PathBuf {
 fn what_is_not_a_link_stays_among_the_links() {
     let place = Place::new();
     drop(place.open());
-    let links = place.options.pin_dir.join("v1/links");
+    let links = place.version().join("links");
     let map = HashMap::<MapData, u32, u64>::create(16, 0).unwrap();
     map.pin(links.join("pod_ingress-1")).unwrap();
     std::fs::create_dir(links.join("directory")).unwrap();

@@ -1,6 +1,6 @@
 //! Where a test's data plane lives, and services to put into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aya::programs::links::{FdLink, PinnedLink};
 use kproxy::dataplane::{Dataplane, Options, Sizes};
 use kproxy::plan::{Applied, BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
-use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol, Settings};
+use kproxy_common::{
+    Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol, Settings, maps,
+};
 
 pub(crate) const SIZES: Sizes = Sizes {
     addresses: 64,
@@ -18,6 +20,8 @@ pub(crate) const SIZES: Sizes = Sizes {
     flows: 1024,
     flows_new: 256,
     socket_flows: 256,
+    affinity: 256,
+    source_ranges: 64,
 };
 
 /// A pin directory and a cgroup of one test, removed at its end.
@@ -56,18 +60,23 @@ impl Place {
         (dataplane, Applied::adopt(self.options.sizes.capacity(), contents))
     }
 
+    /// Where this layout of the maps is pinned.
+    pub(crate) fn version(&self) -> PathBuf {
+        self.options.pin_dir.join(format!("v{}", maps::LAYOUT_VERSION))
+    }
+
     pub(crate) fn map(&self, name: &str) -> PathBuf {
-        self.options.pin_dir.join("v1/maps").join(name)
+        self.version().join("maps").join(name)
     }
 
     pub(crate) fn link(&self, name: &str) -> FdLink {
-        PinnedLink::from_pin(self.options.pin_dir.join("v1/links").join(name))
+        PinnedLink::from_pin(self.version().join("links").join(name))
             .unwrap()
             .into()
     }
 
     pub(crate) fn links(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.options.pin_dir.join("v1/links")).unwrap();
+        let entries = std::fs::read_dir(self.version().join("links")).unwrap();
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -112,6 +121,7 @@ pub(crate) fn services(count: u8, endpoints: u8) -> BTreeMap<ServicePortName, Wa
             affinity_seconds: 0,
             inside: BackendSet::Cluster,
             outside: BackendSet::Cluster,
+            restricted: false,
         };
         let endpoint = |host| Endpoint {
             address: Address::from(Ipv4Addr::new(10, 1, number, host)),
@@ -126,6 +136,7 @@ pub(crate) fn services(count: u8, endpoints: u8) -> BTreeMap<ServicePortName, Wa
                 .collect(),
             cluster: all,
             local: Vec::new(),
+            source_ranges: BTreeSet::new(),
         };
         (name, wanted)
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aya::maps::{HashMap, Map, MapData, MapInfo};
 use kproxy::dataplane::{Dataplane, Sizes};
-use kproxy_common::{Flow, Tuple, maps};
+use kproxy_common::{Affinity, AffinityKey, Flow, Tuple, maps};
 
 use super::place::{Place, SIZES};
 use super::pods::{index, ip};
@@ -70,6 +70,33 @@ fn pod_doors_write_into_the_new_maps_before_the_old_ones_are_left() {
 }
 
 #[test]
+fn a_resize_keeps_affinity() {
+    type Records = HashMap<MapData, [u8; size_of::<AffinityKey>()], [u8; size_of::<Affinity>()]>;
+    let records = |place: &Place| -> Records {
+        let map = Map::LruHashMap(MapData::from_pin(place.map(maps::AFFINITY)).unwrap());
+        map.try_into().unwrap()
+    };
+    let mut place = Place::new();
+    drop(place.open());
+    let mut former = records(&place);
+    for number in 0..50 {
+        let (key, value) = (
+            [number; size_of::<AffinityKey>()],
+            [number; size_of::<Affinity>()],
+        );
+        former.insert(key, value, 0).unwrap();
+    }
+    place.options.sizes = Sizes {
+        affinity: 2 * SIZES.affinity,
+        ..SIZES
+    };
+    drop(place.open());
+    assert_eq!(entries(&place, maps::AFFINITY), 2 * SIZES.affinity);
+    let kept: BTreeSet<u8> = records(&place).keys().map(|key| key.unwrap()[0]).collect();
+    assert_eq!(kept, (0..50).collect());
+}
+
+#[test]
 fn a_start_that_fails_after_the_resize_loses_no_flow() {
     let mut place = Place::new();
     drop(place.open());
@@ -80,8 +107,8 @@ fn a_start_that_fails_after_the_resize_loses_no_flow() {
     }
 
     // Something else is in the place of the last link.
-    let obstacle = place.options.pin_dir.join("v1/links/getpeername6");
-    let link = place.options.pin_dir.join("v1/getpeername6");
+    let obstacle = place.version().join("links/getpeername6");
+    let link = place.version().join("getpeername6");
     std::fs::rename(&obstacle, &link).unwrap();
     let foreign = HashMap::<MapData, u32, u64>::create(16, 0).unwrap();
     foreign.pin(&obstacle).unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::causes::one_line;
 use crate::devices;
 use crate::index::Index;
-use crate::plan::{Applied, GRACE, Plan, Problem};
+use crate::plan::{Applied, GRACE, Plan, Problem, ServicePortName, WantedService};
 use crate::serve::{DeviceDoor, Extent, Reporter, Sync};
 use crate::source::Event;
 
@@ -14,6 +14,7 @@ use super::backoff::Backoff;
 use super::doors::Doors;
 use super::isolate::isolate;
 use super::kernel::Kernel;
+use super::placing::Placing;
 
 /// The longest pause between attempts to program what could not be programmed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -25,6 +26,7 @@ pub(super) struct Agent<K> {
     applied: Applied,
     kernel: K,
     doors: Doors,
+    placing: Placing,
     /// Set once the first full plan was made. Before, nothing is written.
     programmed: bool,
     ready: bool,
@@ -35,12 +37,20 @@ pub(super) struct Agent<K> {
 }
 
 impl<K: Kernel> Agent<K> {
-    pub(super) fn new(index: Index, applied: Applied, kernel: K, reporter: Reporter) -> Self {
+    pub(super) fn new(
+        index: Index,
+        applied: Applied,
+        kernel: K,
+        placing: Placing,
+        reporter: Reporter,
+    ) -> Self {
+        reporter.fill(applied.fill());
         Self {
             index,
             applied,
             kernel,
             doors: Doors::new(),
+            placing,
             programmed: false,
             ready: false,
             release_at: None,
@@ -62,7 +72,8 @@ impl<K: Kernel> Agent<K> {
             self.index.apply(event);
         }
         self.reporter.node(self.index.node());
-        let now = Instant::now();
+        self.index.set_primary(self.placing.primary(&self.index));
+        let began = Instant::now();
         let changes = self.index.take_changes();
         // Some problems, as a frontend that two services ask for, show only when changes are compiled.
         for problem in self.index.take_problems() {
@@ -75,16 +86,31 @@ impl<K: Kernel> Agent<K> {
         }
         let unread = self.index.unread();
         let settle = unread == 0 && !self.applied.settled();
-        if changes.is_empty() && self.programmed && !settle {
-            return self.tell_what_is_in_force();
+        if !changes.is_empty() || !self.programmed || settle {
+            let extent = if settle || !self.programmed {
+                Extent::Full
+            } else {
+                Extent::Partial
+            };
+            let sync = self.reporter.begin(extent, &changes, began);
+            self.program_changes(changes, unread, arrived);
+            self.tell_end(sync);
         }
+        // Behind the services: what is no ClusterIP may be dropped now.
+        self.place();
+        self.tell_what_is_in_force();
+        self.tell_when_ready();
+    }
+
+    fn program_changes(
+        &mut self,
+        changes: BTreeMap<ServicePortName, Option<WantedService>>,
+        unread: usize,
+        arrived: Instant,
+    ) {
+        let settle = unread == 0 && !self.applied.settled();
+        let now = Instant::now();
         let services = changes.len();
-        let extent = if settle || !self.programmed {
-            Extent::Full
-        } else {
-            Extent::Partial
-        };
-        let sync = self.reporter.begin(extent, &changes, now);
         let plan = if settle {
             self.applied.settle(changes)
         } else {
@@ -97,8 +123,29 @@ impl<K: Kernel> Agent<K> {
             tracing::info!(services, writes, micros, "programmed");
             self.reporter.programmed(arrived);
         }
-        self.tell_end(sync);
+    }
+
+    /// The addresses that are bound to the node's devices now; `None` if they are not known yet.
+    pub(super) fn take_in_addresses(&mut self, bound: devices::Addresses) {
+        self.placing.take_in(bound);
+        self.place();
         self.tell_when_ready();
+    }
+
+    /// Programs what is known about the node, if that has changed.
+    fn place(&mut self) {
+        // What an earlier run has programmed of the node stays until then.
+        if !self.programmed {
+            return;
+        }
+        let Some(node) = self.placing.changed(&self.index) else {
+            return;
+        };
+        let node_ports = node.node_port_addresses.len();
+        let plan = self.applied.place(node);
+        if let Some(writes) = self.program(&plan, Instant::now()).filter(|writes| *writes > 0) {
+            tracing::info!(writes, node_ports, "programmed the node's addresses");
+        }
     }
 
     fn tell_what_is_left_over(&self, unread: usize, settle: bool) {
@@ -158,6 +205,7 @@ impl<K: Kernel> Agent<K> {
         let sync = self.reporter.begin(Extent::Full, &BTreeMap::new(), now);
         self.heal_maps(now);
         self.tell_end(sync);
+        self.tell_what_is_in_force();
     }
 
     fn heal_maps(&mut self, now: Instant) {
@@ -228,13 +276,16 @@ impl<K: Kernel> Agent<K> {
             .iter()
             .filter_map(|step| step.service.as_ref())
             .collect();
+        // The node's are in every plan as long as they last.
+        let is_gone = |problem: &Problem| problem.service.as_ref().is_none_or(|it| served.contains(it));
         self.known
-            .retain(|problem| plan.problems.contains(problem) || !served.contains(&problem.service));
+            .retain(|problem| plan.problems.contains(problem) || !is_gone(problem));
         self.tell_how_many_problems();
     }
 
     fn tell_how_many_problems(&self) {
-        self.reporter.problems(self.index.problems() + self.known.len());
+        self.reporter
+            .problems(self.index.problems().count() + self.known.len());
     }
 
     fn tell_devices(&self) {
@@ -242,20 +293,27 @@ impl<K: Kernel> Agent<K> {
         self.reporter.devices(DeviceDoor::Pod, open, failed);
     }
 
+    /// Health checks are told of after each sync: a port that could not be opened is tried again then (semantics 3.59).
     fn tell_end(&mut self, sync: Sync) {
         self.reporter.ended(sync, self.retry.at().is_none());
-        self.tell_what_is_in_force();
+        self.reporter.health_checks(self.index.health_checks());
     }
 
     /// What was taken in counts as done when nothing of it is left to be tried again.
     fn tell_what_is_in_force(&mut self) {
         if self.programmed && self.retry.at().is_none() {
-            self.reporter.in_force(self.index.take_triggers());
+            let triggers = self.index.take_triggers(self.reporter.since());
+            self.reporter.in_force(triggers);
         }
     }
 
     fn tell_when_ready(&mut self) {
-        if !self.ready && self.programmed && self.retry.at().is_none() && self.doors.listed() {
+        if !self.ready
+            && self.programmed
+            && self.placing.is_placed()
+            && self.retry.at().is_none()
+            && self.doors.listed()
+        {
             self.ready = true;
             tracing::info!("ready");
         }

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use crate::plan::{Action, Plan, Step};
 
-/// A plan in parts that are safe to apply whether or not the others succeed: first the address gates, then one part for
-/// each service. Writing again what was written before the failure changes nothing.
+/// A plan in parts that are safe to apply whether or not the others succeed: first one part for each service, then the
+/// address gates and what is about the node. Writing again what was written before the failure changes nothing.
 ///
 /// What belongs to no service is left out where it takes something away: a service that failed may still need it.
 pub(super) fn isolate(plan: &Plan) -> Vec<Plan> {
-    let mut gates = Plan::default();
+    let mut node = Plan::default();
     let mut services: BTreeMap<_, Vec<Step>> = BTreeMap::new();
     for step in &plan.steps {
         match (&step.service, &step.action) {
             (Some(service), _) => services.entry(service).or_default().push(step.clone()),
-            (None, Action::PutAddress { .. }) => gates.steps.push(step.clone()),
+            (
+                None,
+                Action::PutAddress { .. } | Action::WriteServiceCidr { .. } | Action::WriteNodeAddress { .. },
+            ) => node.steps.push(step.clone()),
             (None, _) => {}
         }
     }
@@ -22,8 +25,8 @@ pub(super) fn isolate(plan: &Plan) -> Vec<Plan> {
         steps,
         problems: Vec::new(),
     });
-    std::iter::once(gates)
-        .chain(services)
+    services
+        .chain(std::iter::once(node))
         .filter(|part| !part.steps.is_empty())
         .collect()
 }
@@ -51,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn every_service_has_a_part_of_its_own_behind_the_gates() {
+    fn every_service_has_a_part_of_its_own_before_the_gates() {
         let address = Address::unspecified(Family::V4);
         let key = FrontendKey::new(address, Port::new(1), Protocol::TCP);
         let remove = || Action::RemoveFrontend { key };
@@ -80,6 +83,6 @@ mod tests {
         };
         let parts: Vec<_> = isolate(&plan).iter().map(|part| part.steps.clone()).collect();
         let [gate, first, second, third] = [1, 2, 0, 3].map(|index| plan.steps[index].clone());
-        assert_eq!(parts, [vec![gate], vec![first], vec![second, third]]);
+        assert_eq!(parts, [vec![first], vec![second, third], vec![gate]]);
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::dataplane::Dataplane;
 use crate::devices::Device;
 use crate::plan::{MapContents, Plan};
+use crate::sockets::Sweeper;
 
 /// The agent's hands. Its decisions are tested with others.
 pub(super) trait Kernel {
@@ -22,17 +23,29 @@ pub(super) trait Kernel {
     fn detach_others(&mut self, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>>;
 }
 
-impl Kernel for Dataplane {
+/// The data plane, and who tells connected sockets what it can not.
+pub(super) struct Hands {
+    pub(super) dataplane: Dataplane,
+    /// None if the kernel does not let it work.
+    pub(super) sweeper: Option<Sweeper>,
+}
+
+impl Kernel for Hands {
     fn apply(&mut self, plan: &Plan) -> Result<usize> {
-        Ok(Self::apply(self, plan)?.writes)
+        let outcome = self.dataplane.apply(plan);
+        // Also after a failure: what was retired before it is gone.
+        if let Some(sweeper) = &self.sweeper {
+            sweeper.follow(plan);
+        }
+        Ok(outcome?.writes)
     }
 
     fn contents(&mut self) -> Result<MapContents> {
-        Ok(Self::contents(self)?)
+        Ok(self.dataplane.contents()?)
     }
 
     fn attach(&mut self, device: &Device) -> Result<bool> {
-        match self.attach_pod(device.index, &device.name) {
+        match self.dataplane.attach_pod(device.index, &device.name) {
             Ok(()) => Ok(true),
             Err(error) if error.device_is_gone() => Ok(false),
             Err(error) => Err(error.into()),
@@ -40,10 +53,10 @@ impl Kernel for Dataplane {
     }
 
     fn detach(&mut self, index: u32) -> Result<()> {
-        Ok(Self::detach(self, index)?)
+        Ok(self.dataplane.detach(index)?)
     }
 
     fn detach_others(&mut self, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>> {
-        Ok(Self::detach_others(self, keep)?)
+        Ok(self.dataplane.detach_others(keep)?)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! * `agent`: the decisions, without waiting
 //! * `doors`, `isolate`, `backoff`: parts of them
+//! * `placing`: what the node's addresses are to the data plane
 //! * `kernel`: what they want from the data plane
 //! * this file: checks, starts and the loop that waits
 //!
@@ -12,6 +13,7 @@ mod backoff;
 mod doors;
 mod isolate;
 mod kernel;
+mod placing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,20 +23,25 @@ use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use kproxy_common::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use crate::causes::one_line;
 use crate::cli::{RunArgs, SourceArgs};
+use crate::config::NodePortAddresses;
 use crate::dataplane::{Dataplane, Meter, Options};
 use crate::devices::{self, Rules};
 use crate::index::Index;
 use crate::node::{features, memory, mounts, name, privileges};
 use crate::plan::Applied;
 use crate::serve::{self as servers, Events, Reporter, Status};
+use crate::sockets::{Sources, Sweeper};
 use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, manifests};
 
 use agent::Agent;
-use kernel::Kernel;
+use kernel::{Hands, Kernel};
+use placing::Placing;
 
 /// How many events may wait; also how many are made one batch at most.
 const QUEUE: usize = 1_024;
@@ -86,24 +93,49 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         "data plane in force with what was pinned"
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
+    let placing = Placing::new(NodePortAddresses::Primary, None);
     let meter = Meter::open(&places.pin_dir).context("open the maps that metrics are read from")?;
     // Dropping them ends them.
     let _servers = servers::start(servers::Options::new(&node_name), &status, Arc::new(meter)).await?;
-    let agent = Agent::new(Index::new(&node_name), applied, dataplane, Reporter::new(status));
+    let sweeper = start_sweeper(&mut dataplane);
+    let agent = Agent::new(
+        Index::new(&node_name),
+        applied,
+        Hands { dataplane, sweeper },
+        placing,
+        Reporter::new(status),
+    );
 
     let (device_sender, device_events) = channel(QUEUE);
     tasks.spawn(source);
-    tasks.spawn(devices::follow(rules, device_sender));
+    let (address_sender, addresses) = watch::channel(None);
+    tasks.spawn(devices::follow(rules, device_sender, address_sender));
     serve(
         agent,
         Inputs {
             events,
             device_events,
+            addresses,
             tasks,
             signals,
         },
     )
     .await
+}
+
+/// Services work without it, so that what it lacks is no reason to fail.
+fn start_sweeper(dataplane: &mut Dataplane) -> Option<Sweeper> {
+    let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
+    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(Sources::default(), peers)?));
+    sweeper
+        .inspect_err(|error| {
+            let error = one_line(error.as_ref());
+            tracing::warn!(
+                "{error}; connected UDP sockets are not told when their backend is gone; that needs the capability \
+                 PERFMON or SYS_ADMIN, and a kernel that has its types in /sys/kernel/btf/vmlinux"
+            );
+        })
+        .ok()
 }
 
 /// Events and Node objects are a cluster's; a directory of manifests need not have them.
@@ -162,6 +194,7 @@ fn follow_log(_: &mut JoinSet<Result<()>>, _: &mut Dataplane) -> Result<()> {
 struct Inputs {
     events: Receiver<Event>,
     device_events: Receiver<devices::Event>,
+    addresses: watch::Receiver<devices::Addresses>,
     tasks: JoinSet<Result<()>>,
     signals: Signals,
 }
@@ -178,6 +211,9 @@ async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> 
                 return Ok(());
             }
             Some(event) = inputs.events.recv() => agent.take_in(batch(event, &mut inputs.events)),
+            Ok(()) = inputs.addresses.changed() => {
+                agent.take_in_addresses(inputs.addresses.borrow_and_update().clone());
+            }
             () = until(wake_at) => agent.wake(Instant::now()),
             Some(event) = inputs.device_events.recv() => agent.take_in_device(event),
             Some(ended) = inputs.tasks.join_next() => {

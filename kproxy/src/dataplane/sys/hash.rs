@@ -1,4 +1,4 @@
-//! Hash maps by batches. Kernel 5.6.
+//! Hash maps and tries by batches. Kernel 5.6; tries 5.13.
 
 use std::io;
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ const BATCH: usize = 4096;
 /// An entry exists already: leave it as it is.
 const NO_EXIST: u64 = 1;
 
-/// A hash map with keys `K` and values `V`; the sizes have been compared with the kernel's.
+/// A hash map or trie with keys `K` and values `V`; the sizes have been compared with the kernel's.
 #[derive(Debug)]
 pub(in super::super) struct Hash<K, V> {
     map: MapData,
@@ -33,17 +33,17 @@ pub(in super::super) struct Stopped {
 }
 
 impl<K: Pod, V: Pod> Hash<K, V> {
-    /// Takes over a map; fails if it is not a hash map or its keys or values have another size.
+    /// Takes over a map; fails if it is neither a hash map nor a trie, or its keys or values have another size.
     pub(in super::super) fn new(map: MapData) -> io::Result<Self> {
         let info = map.info().map_err(io::Error::other)?;
         let kind = info.map_type().map_err(io::Error::other)?;
-        let fits = matches!(kind, MapType::Hash | MapType::LruHash)
+        let fits = matches!(kind, MapType::Hash | MapType::LruHash | MapType::LpmTrie)
             && info.key_size() as usize == size_of::<K>()
             && info.value_size() as usize == size_of::<V>();
         if !fits {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "not a hash map of this layout",
+                "not a hash map or trie of this layout",
             ));
         }
         Ok(Self {

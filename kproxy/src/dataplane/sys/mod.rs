@@ -1,10 +1,13 @@
-//! What aya has no call for, by `bpf(2)` and `mmap(2)`: the only unsafe code of the agent.
+//! What aya and the standard library have no call for, by `bpf(2)`, `mmap(2)` and `getsockopt(2)`: the only unsafe code
+//! of the agent.
 //!
 //! * [`pin`]: what is pinned, and of which kind it is
 //! * [`link`]: links by interface index and cgroup, replaced in place, pinned and found again
-//! * [`hash`]: hash maps by batches
+//! * [`hash`]: hash maps and tries by batches
 //! * [`array`]: arrays through shared memory
 //! * [`count`]: how many entries a map has
+//! * [`namespace`]: the network namespace that this process is in
+//! * [`iterator`]: what a program writes down about each element of a map
 //!
 //! Layouts and constants are those of `include/uapi/linux/bpf.h`. An attribute struct here ends after the last field that
 //! is used: the kernel takes the rest as zero.
@@ -12,7 +15,9 @@
 pub(super) mod array;
 pub(super) mod count;
 pub(super) mod hash;
+pub(super) mod iterator;
 pub(super) mod link;
+pub(super) mod namespace;
 pub(super) mod pin;
 
 use std::ffi::c_long;

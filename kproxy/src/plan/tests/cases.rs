@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kproxy_common::{AddressRole, BackendFlags, BackendIndex, Frontend, ServiceId, SlotRun};
+use kproxy_common::{AddressRole, BackendFlags, BackendIndex, Frontend, RangeSetId, ServiceId, SlotRun};
 
 use super::super::{Action, Applied, Capacity, GRACE, ProblemKind};
 use super::model::Model;
@@ -18,8 +18,8 @@ fn a_new_service_is_built_from_the_back_to_the_front() {
             "write BACKENDS[1] = 10.1.0.1:8080",
             "write BACKENDS[2] = 10.1.0.2:8080",
             "write 2 slots at SLOTS[0]",
-            "put ADDRESSES[10.96.0.1]",
             "put FRONTENDS[10.96.0.1:80 TCP]",
+            "put ADDRESSES[10.96.0.1]",
         ]
     );
     assert_eq!(
@@ -63,6 +63,8 @@ fn a_removed_service_loses_its_frontend_before_its_backends() {
     assert_eq!(
         texts(&applied.change(one("web", None))),
         [
+            // An active ClusterIP no more.
+            "put ADDRESSES[10.96.0.1]",
             "remove FRONTENDS[10.96.0.1:80 TCP]",
             "retire BACKENDS[1] = 10.1.0.1:8080"
         ]
@@ -129,7 +131,7 @@ fn a_service_without_room_keeps_its_former_endpoints_and_recovers() {
         model.apply(&applied.replace(state.clone()));
         let plan = applied.change(one("big", Some(service(1, &[4, 5, 6]))));
         assert_eq!(plan.steps, []);
-        assert_eq!(*plan.problems[0].service, name("big"));
+        assert_eq!(plan.problems[0].service.as_deref(), Some(&name("big")));
         assert!(
             matches!(plan.problems[0].kind, ProblemKind::NoRoomForEndpoints { map: found, .. } if found == map)
         );
@@ -242,6 +244,8 @@ fn nonsense_in_the_maps_is_not_trusted() {
         service: ServiceId(service),
         flags: FrontendFlags::CLUSTER_IP,
         affinity_seconds: 0,
+        ranges: RangeSetId::EVERYBODY,
+        padding: 0,
         inside: SlotRun { base, count },
         outside: SlotRun { base, count },
         check: key(1, 80).check(),

@@ -2,7 +2,10 @@
 
 mod cases;
 mod model;
+mod node;
 mod random;
+mod ranges;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -10,13 +13,15 @@ use std::net::Ipv4Addr;
 use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol};
 
 use super::wanted::{BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
-use super::{Capacity, Plan};
+use super::{Capacity, Plan, WantedNode};
+use crate::model::{Cidr, parse_cidr};
 
 const ROOMY: Capacity = Capacity {
     addresses: 64,
     frontends: 64,
     slots: 256,
     backends: 256,
+    source_ranges: 64,
 };
 
 fn name(name: &str) -> ServicePortName {
@@ -51,6 +56,7 @@ fn service(address: u8, endpoints: &[u8]) -> WantedService {
         affinity_seconds: 0,
         inside: BackendSet::Cluster,
         outside: BackendSet::Cluster,
+        restricted: false,
     };
     let sorted: BTreeSet<u8> = endpoints.iter().copied().collect();
     let local = |number: &u8| number % 2 == 1;
@@ -71,7 +77,21 @@ fn service(address: u8, endpoints: &[u8]) -> WantedService {
             .collect(),
         cluster: sorted.iter().copied().map(endpoint).collect(),
         local: sorted.iter().copied().filter(local).map(endpoint).collect(),
+        source_ranges: BTreeSet::new(),
     }
+}
+
+fn address(host: u8) -> Address {
+    key(host, 0).address
+}
+
+fn cidr(text: &str) -> Cidr {
+    parse_cidr(text).unwrap()
+}
+
+/// Ports of no service, of one, and of a `NodePort`, on addresses that are services', the node's or nobody's.
+fn probes() -> impl Iterator<Item = FrontendKey> {
+    (0..16).flat_map(|address| [9, 1000, 30_002].map(|port| key(address, port)))
 }
 
 fn wanted<const N: usize>(services: [(&str, WantedService); N]) -> BTreeMap<ServicePortName, WantedService> {

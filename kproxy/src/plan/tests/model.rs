@@ -2,17 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::{AddressRole, Backend, BackendFlags, BackendIndex, FrontendKey, SlotRun};
+use kproxy_common::{
+    Address, AddressRange, AddressRole, Backend, BackendFlags, BackendIndex, Epoch, FrontendFlags,
+    FrontendKey, Generation, RangeSetId, SlotRun, maps,
+};
 
-use super::super::wanted::{BackendSet, Endpoint, ServicePortName, WantedService};
+use super::super::wanted::{BackendSet, Endpoint, ServicePortName, WantedNode, WantedService};
 use super::super::{Action, Capacity, MapContents, Plan};
+use super::probes;
+use super::view::{Verdict, View, endpoint_of, node_port};
 
-/// What a packet to a frontend meets: flags, affinity, and endpoints for clients inside and outside.
-pub(super) type View = (u32, u32, BTreeSet<Endpoint>, BTreeSet<Endpoint>);
+const IN_A_SET: BackendFlags = BackendFlags::IN_CLUSTER_SET.union(BackendFlags::IN_LOCAL_SET);
 
+/// What an affinity record remembers of a backend.
+type Stay = (BackendIndex, Generation, Epoch);
+
+#[derive(Clone)]
 pub(super) struct Model {
     capacity: Capacity,
     pub(super) contents: MapContents,
+    /// Stays in a service's sets that are over: affinity of theirs is void (semantics 6.06).
+    over: BTreeSet<Stay>,
 }
 
 impl Model {
@@ -24,35 +34,47 @@ impl Model {
             contents: MapContents {
                 slots,
                 backends,
+                service_cidrs: vec![AddressRange::UNSET; maps::SERVICE_CIDRS_MAX as usize],
                 ..MapContents::default()
             },
+            over: BTreeSet::new(),
         }
     }
 
-    /// Applies a plan and holds, after every single step, that each frontend is in its old or its new state, that all
-    /// its backends are alive and its own, that its gate is open, and that no map overflows.
+    /// Applies a plan and holds, after every single step, that each destination meets what it met before or what it
+    /// shall meet, that all backends of a frontend are alive and its own, that affinity of endpoints that stay is valid
+    /// and of others is not, and that no map overflows.
     pub(super) fn apply(&mut self, plan: &Plan) {
         self.apply_some(plan, plan.steps.len());
     }
 
     /// The same for the first `count` steps only: a crash.
     pub(super) fn apply_some(&mut self, plan: &Plan, count: usize) {
-        let before = self.view();
-        let mut states = vec![];
+        let before = self.clone();
+        let mut after = self.clone();
+        for step in &plan.steps {
+            after.force(&step.action);
+        }
+        let frontends = [&before, &after].map(|it| it.contents.frontends.keys().copied());
+        let keys: BTreeSet<FrontendKey> = frontends.into_iter().flatten().chain(probes()).collect();
+        let allowed = |key| {
+            // A NodePort that goes may answer on an address that comes.
+            let node_port = before.contents.verdict(node_port(key));
+            let verdicts = [
+                before.contents.verdict(key),
+                after.contents.verdict(key),
+                node_port,
+            ];
+            (key, verdicts)
+        };
+        let allowed: Vec<_> = keys.into_iter().map(allowed).collect();
         for step in &plan.steps[..count] {
             self.step(&step.action);
-            states.push(self.view());
-        }
-        if count < plan.steps.len() {
-            return;
-        }
-        let after = self.view();
-        for (state, step) in states.iter().zip(&plan.steps) {
-            for key in before.keys().chain(after.keys()) {
-                let now = state.get(key);
+            for (key, allowed) in &allowed {
+                let now = self.contents.verdict(*key);
                 assert!(
-                    now == before.get(key) || now == after.get(key),
-                    "half a change of {key:?} after {step}"
+                    allowed.contains(&now),
+                    "half a change of {key:?} after {step}: {now:?} and not one of {allowed:?}"
                 );
             }
         }
@@ -65,6 +87,9 @@ impl Model {
             frontends,
             slots,
             backends,
+            source_ranges,
+            service_cidrs,
+            node_addresses,
         } = &mut self.contents;
         match action.clone() {
             Action::WriteBackend { index, backend } | Action::RetireBackend { index, backend } => {
@@ -73,6 +98,21 @@ impl Model {
             Action::WriteSlots { base, slots: written } => {
                 slots[base as usize..base as usize + written.len()].copy_from_slice(&written);
             }
+            Action::PutSourceRange { set, range } => {
+                source_ranges.entry(set).or_default().insert(range);
+            }
+            Action::RemoveSourceRange { set, range } => {
+                let ranges = source_ranges.entry(set).or_default();
+                ranges.remove(&range);
+                if ranges.is_empty() {
+                    source_ranges.remove(&set);
+                }
+            }
+            Action::WriteServiceCidr { index, range } => service_cidrs[index as usize] = range,
+            Action::WriteNodeAddress { family, address } if address.is_unspecified() => {
+                node_addresses.remove(&family);
+            }
+            Action::WriteNodeAddress { family, address } => drop(node_addresses.insert(family, address)),
             Action::PutAddress { address, role } => drop(addresses.insert(address, role)),
             Action::PutFrontend { key, frontend } => drop(frontends.insert(key, frontend)),
             Action::RemoveFrontend { key } => drop(frontends.remove(&key)),
@@ -81,12 +121,35 @@ impl Model {
     }
 
     fn step(&mut self, action: &Action) {
+        self.check_before(action);
+        let stays = self.stays();
+        self.force(action);
+        let now = self.stays();
+        self.over.extend(stays.difference(&now));
+        for stay in &now {
+            assert!(!self.over.contains(stay), "{stay:?} is valid again");
+        }
+        let MapContents {
+            addresses,
+            frontends,
+            source_ranges,
+            ..
+        } = &self.contents;
+        assert!(frontends.len() <= self.capacity.frontends as usize);
+        assert!(addresses.len() <= self.capacity.addresses as usize);
+        let ranges: usize = source_ranges.values().map(BTreeSet::len).sum();
+        assert!(ranges <= self.capacity.source_ranges as usize);
+    }
+
+    fn check_before(&self, action: &Action) {
         let MapContents {
             addresses,
             frontends,
             backends,
+            source_ranges,
             ..
         } = &self.contents;
+        let is_pointed_at = |set: RangeSetId| frontends.values().any(|frontend| frontend.ranges == set);
         match action {
             Action::WriteBackend { index, backend } => {
                 let old = backends[index.0 as usize];
@@ -96,13 +159,16 @@ impl Model {
                     "a living record keeps its generation"
                 );
                 if old.flags.contains(BackendFlags::ALIVE) {
-                    assert_eq!(
-                        Backend {
-                            flags: backend.flags,
-                            ..old
-                        },
-                        *backend,
-                        "only flags change in place"
+                    let allowed = Backend {
+                        flags: backend.flags,
+                        epoch: backend.epoch,
+                        ..old
+                    };
+                    assert_eq!(allowed, *backend, "only flags and epoch change in place");
+                    let stays = old.flags.intersects(IN_A_SET) && backend.flags.intersects(IN_A_SET);
+                    assert!(
+                        !stays || old.epoch == backend.epoch,
+                        "affinity to an endpoint that stays is kept"
                     );
                 }
             }
@@ -122,104 +188,108 @@ impl Model {
                 assert_eq!(backends[index.0 as usize].generation.0 + 1, backend.generation.0);
                 assert!(!backend.flags.contains(BackendFlags::ALIVE));
             }
+            Action::PutSourceRange { set, .. } => assert!(set.0 != 0 && !is_pointed_at(*set)),
+            Action::RemoveSourceRange { set, range } => {
+                assert!(source_ranges[set].contains(range) && !is_pointed_at(*set));
+            }
             Action::RemoveFrontend { key } => assert!(frontends.contains_key(key)),
             Action::RemoveAddress { address } => assert!(addresses.contains_key(address)),
-            Action::PutAddress { .. } | Action::PutFrontend { .. } => {}
+            Action::PutAddress { role, .. } => assert!(!role.is_empty()),
+            Action::PutFrontend { .. }
+            | Action::WriteServiceCidr { .. }
+            | Action::WriteNodeAddress { .. } => {}
         }
-        self.force(action);
-        let MapContents {
-            addresses, frontends, ..
-        } = &self.contents;
-        assert!(frontends.len() <= self.capacity.frontends as usize);
-        assert!(addresses.len() <= self.capacity.addresses as usize);
     }
 
-    /// What packets meet at each frontend. Fails if one of them meets something that is not there.
-    pub(super) fn view(&self) -> BTreeMap<FrontendKey, View> {
-        let resolve = |key: &FrontendKey, run: SlotRun, service| {
-            let slots = &self.contents.slots[run.base as usize..(run.base + run.count) as usize];
-            let endpoints = slots.iter().map(|index| {
-                let backend = self.contents.backends[index.0 as usize];
-                assert!(
-                    backend.flags.contains(BackendFlags::ALIVE),
-                    "{key:?} points at a dead record"
-                );
-                assert_eq!(
-                    backend.service, service,
-                    "{key:?} points at another service's record"
-                );
-                Endpoint {
-                    address: backend.address,
-                    port: backend.port,
-                }
-            });
-            endpoints.collect()
-        };
-        let frontends = self.contents.frontends.iter().map(|(key, frontend)| {
-            let role = self.contents.addresses.get(&key.address);
-            assert_eq!(role, Some(&AddressRole::SERVICE), "the gate of {key:?} is closed");
-            let inside = resolve(key, frontend.inside, frontend.service);
-            let outside = resolve(key, frontend.outside, frontend.service);
-            (
-                *key,
-                (frontend.flags.bits(), frontend.affinity_seconds, inside, outside),
-            )
+    /// Everything that affinity may point at.
+    fn stays(&self) -> BTreeSet<Stay> {
+        let stays = (0..).zip(&self.contents.backends).filter(|(_, backend)| {
+            backend.flags.contains(BackendFlags::ALIVE) && backend.flags.intersects(IN_A_SET)
         });
-        frontends.collect()
+        stays
+            .map(|(index, backend)| (BackendIndex(index), backend.generation, backend.epoch))
+            .collect()
     }
 
-    /// Holds that the maps say what is wanted and nothing else.
+    /// Holds that the maps say what is wanted of services and nothing else.
     pub(super) fn assert_serves(&self, wanted: &BTreeMap<ServicePortName, WantedService>) {
-        let set = |service: &WantedService, set: BackendSet| service.set(set).iter().copied().collect();
         let mut expected = BTreeMap::new();
         let mut living = Vec::new();
         for service in wanted.values() {
+            let set = |set: BackendSet| service.set(set).iter().copied().collect();
             for (key, it) in &service.frontends {
-                let view: View = (
-                    it.flags.bits(),
-                    it.affinity_seconds,
-                    set(service, it.inside),
-                    set(service, it.outside),
-                );
-                expected.insert(*key, view);
+                let mut flags = it.flags;
+                flags.set(FrontendFlags::INSIDE_LOCAL, it.inside == BackendSet::Local);
+                flags.set(FrontendFlags::OUTSIDE_LOCAL, it.outside == BackendSet::Local);
+                let view = View {
+                    flags,
+                    affinity_seconds: it.affinity_seconds,
+                    allowed: it.restricted.then(|| service.source_ranges.clone()),
+                    inside: set(it.inside),
+                    outside: set(it.outside),
+                };
+                expected.insert(*key, Verdict::Served(Box::new(view)));
             }
-            living.extend(
-                service
-                    .endpoints
-                    .iter()
-                    .map(|(endpoint, flags)| (*endpoint, *flags | BackendFlags::ALIVE)),
-            );
+            for (endpoint, flags) in &service.endpoints {
+                let mut flags = *flags | BackendFlags::ALIVE;
+                flags.set(BackendFlags::IN_CLUSTER_SET, service.cluster.contains(endpoint));
+                flags.set(BackendFlags::IN_LOCAL_SET, service.local.contains(endpoint));
+                living.push((*endpoint, flags));
+            }
         }
-        assert_eq!(self.view(), expected);
-        let addresses: BTreeSet<_> = expected.keys().map(|key| key.address).collect();
-        let gates: BTreeSet<_> = self.contents.addresses.keys().copied().collect();
-        assert!(gates.is_superset(&addresses));
-        assert!(
-            gates.len() == addresses.len() || gates.len() <= self.capacity.addresses as usize / 2,
-            "gates of former addresses stay open only while there is room"
-        );
+        let keys = self.contents.frontends.keys();
+        let found: BTreeMap<_, _> = keys.map(|key| (*key, self.contents.verdict(*key))).collect();
+        assert_eq!(found, expected);
         living.sort();
-        let mut found: Vec<_> = self
-            .living()
-            .map(|it| {
-                (
-                    Endpoint {
-                        address: it.address,
-                        port: it.port,
-                    },
-                    it.flags,
-                )
-            })
-            .collect();
-        found.sort();
-        assert_eq!(found, living);
+        assert_eq!(self.living(), living);
     }
 
-    fn living(&self) -> impl Iterator<Item = &Backend> {
-        self.contents
-            .backends
-            .iter()
-            .filter(|backend| backend.flags.contains(BackendFlags::ALIVE))
+    /// Holds that the maps say what is wanted of the node, and who is an active `ClusterIP`.
+    pub(super) fn assert_placed(&self, node: &WantedNode, wanted: &BTreeMap<ServicePortName, WantedService>) {
+        let frontends = || wanted.values().flat_map(|service| &service.frontends);
+        let cluster_ips: BTreeSet<_> = frontends()
+            .filter(|(_, frontend)| frontend.flags.contains(FrontendFlags::CLUSTER_IP))
+            .map(|(key, _)| key.address)
+            .collect();
+        let services: BTreeSet<_> = frontends().map(|(key, _)| key.address).collect();
+        let in_a_range = |address: &Address| node.service_cidrs.iter().any(|cidr| cidr.contains(address));
+        let MapContents { addresses, .. } = &self.contents;
+        let mut expected: BTreeSet<_> = node.bound.iter().copied().filter(in_a_range).collect();
+        expected.extend(&node.node_port_addresses);
+        expected.extend(services.iter().filter(|address| !address.is_unspecified()));
+        for address in addresses.keys().chain(&expected) {
+            let bound = node.bound.contains(address);
+            let role = self.contents.role(*address);
+            let rows = [
+                (AddressRole::NODE, node.node_port_addresses.contains(address)),
+                (AddressRole::CLUSTER_IP, cluster_ips.contains(address) && !bound),
+                (AddressRole::BOUND, bound && in_a_range(address)),
+            ];
+            for (flag, expected) in rows {
+                assert_eq!(role.contains(flag), expected, "{address} {flag:?}");
+            }
+            assert!(role.contains(AddressRole::SERVICE) || !services.contains(address));
+        }
+        assert!(
+            addresses.len() == expected.len() || addresses.len() <= self.capacity.addresses as usize / 2,
+            "gates of former addresses stay open only while there is room"
+        );
+        for key in probes() {
+            assert_eq!(
+                self.contents.is_in_a_service_cidr(key.address),
+                in_a_range(&key.address),
+                "{key:?}"
+            );
+        }
+        assert_eq!(self.contents.node_addresses, node.primary);
+    }
+
+    fn living(&self) -> Vec<(Endpoint, BackendFlags)> {
+        let living = self.contents.backends.iter();
+        let living = living.filter(|backend| backend.flags.contains(BackendFlags::ALIVE));
+        let mut living: Vec<_> = living.map(|it| (endpoint_of(it), it.flags)).collect();
+        living.sort();
+        living
     }
 }
 

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::super::{Action, Applied, GRACE};
+use kproxy_common::RangeSetId;
+
+use super::super::{Action, Applied, GRACE, Step};
 use super::model::Model;
 use super::*;
 
@@ -15,27 +17,65 @@ type State = BTreeMap<ServicePortName, WantedService>;
 enum Event {
     Replace(State),
     Change(BTreeMap<ServicePortName, Option<WantedService>>),
+    Place(WantedNode),
     Wait(u64),
     /// The agent dies after this share of the steps towards the state and starts again.
     Crash(State, f64),
+    /// The same, but it finds out by itself and goes on.
+    Heal(State, f64),
 }
 
-fn any_service(number: u8) -> impl Strategy<Value = WantedService> {
+fn any_frontend() -> impl Strategy<Value = WantedFrontend> {
     let sets = prop_oneof![Just(BackendSet::Cluster), Just(BackendSet::Local)];
-    let frontend =
-        (0..2_u32, sets.clone(), sets).prop_map(|(affinity_seconds, inside, outside)| WantedFrontend {
-            flags: FrontendFlags::CLUSTER_IP,
+    let kinds = prop_oneof![
+        Just(FrontendFlags::CLUSTER_IP),
+        Just(FrontendFlags::CLUSTER_IP),
+        Just(FrontendFlags::LOAD_BALANCER),
+    ];
+    let restricted = prop::bool::weighted(0.3);
+    (kinds, 0..2_u32, sets.clone(), sets, restricted).prop_map(
+        |(flags, affinity_seconds, inside, outside, restricted)| WantedFrontend {
+            flags,
             affinity_seconds,
             inside,
             outside,
-        });
-    // Services share addresses but not ports.
-    let keys = (0..3_u8).prop_map(move |address| key(address, 1000 + u16::from(number)));
-    (
-        prop::collection::btree_map(keys, frontend, 1..4),
-        prop::collection::btree_map(0..12_u8, (any::<bool>(), any::<bool>()), 0..8),
+            restricted,
+        },
     )
-        .prop_map(|(frontends, endpoints)| {
+}
+
+/// A frontend's address, or `None` for a `NodePort`.
+fn frontend_key(address: Option<u8>, service: u8) -> FrontendKey {
+    // Services share addresses but not ports.
+    let port = u16::from(service);
+    match address {
+        Some(address) => key(address, 1000 + port),
+        None => FrontendKey {
+            address: Address::unspecified(Family::V4),
+            ..key(0, 30_000 + port)
+        },
+    }
+}
+
+fn any_service(number: u8) -> impl Strategy<Value = WantedService> {
+    let keys = prop::option::weighted(0.9, 0..3_u8).prop_map(move |address| frontend_key(address, number));
+    let ranges = prop_oneof![
+        Just("10.0.0.0/8"),
+        Just("10.1.0.0/16"),
+        Just("192.0.2.0/24"),
+        Just("0.0.0.0/1")
+    ];
+    (
+        prop::collection::btree_map(keys, any_frontend(), 1..4),
+        prop::collection::btree_map(0..12_u8, (any::<bool>(), any::<bool>()), 0..8),
+        prop::collection::btree_set(ranges.prop_map(cidr), 0..3),
+    )
+        .prop_map(|(mut frontends, endpoints, source_ranges)| {
+            for (key, frontend) in &mut frontends {
+                if key.address.is_unspecified() {
+                    frontend.flags = FrontendFlags::NODE_PORT;
+                }
+            }
             let chosen = |pick: fn(&(bool, bool)) -> bool| {
                 endpoints
                     .iter()
@@ -58,8 +98,28 @@ fn any_service(number: u8) -> impl Strategy<Value = WantedService> {
                     .collect(),
                 cluster: chosen(|(_, usable)| *usable),
                 local: chosen(|(local, usable)| *local && *usable),
+                source_ranges,
             }
         })
+}
+
+fn any_node() -> impl Strategy<Value = WantedNode> {
+    let addresses = || prop::collection::btree_set((0..16_u8).prop_map(address), 0..5);
+    let ranges = (0..16_u8, 28..=32_u8).prop_map(|(host, length)| cidr(&format!("10.96.0.{host}/{length}")));
+    (
+        addresses(),
+        addresses(),
+        prop::collection::btree_set(ranges, 0..6),
+        prop::option::of((0..16_u8).prop_map(address)),
+    )
+        .prop_map(
+            |(node_port_addresses, bound, service_cidrs, primary)| WantedNode {
+                node_port_addresses,
+                bound,
+                primary: primary.map(|address| (Family::V4, address)).into_iter().collect(),
+                service_cidrs,
+            },
+        )
 }
 
 fn any_change() -> impl Strategy<Value = (u8, Option<WantedService>)> {
@@ -81,8 +141,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         6 => prop::collection::vec(any_change(), 1..4).prop_map(|changes| {
             Event::Change(changes.into_iter().map(|(number, it)| (name(&number.to_string()), it)).collect())
         }),
+        3 => any_node().prop_map(Event::Place),
         3 => (0..1500_u64).prop_map(Event::Wait),
         1 => (any_state(), 0.0..1.0).prop_map(|(state, share)| Event::Crash(state, share)),
+        1 => (any_state(), 0.0..1.0).prop_map(|(state, share)| Event::Heal(state, share)),
     ]
 }
 
@@ -92,29 +154,78 @@ struct History {
     applied: Applied,
     model: Model,
     wanted: State,
+    node: WantedNode,
     /// When each record was given up.
     retired: BTreeMap<u32, Instant>,
+    /// When each set of source ranges lost its last frontend.
+    left: BTreeMap<RangeSetId, Instant>,
 }
 
 impl History {
+    fn new() -> Self {
+        Self {
+            now: Instant::now(),
+            applied: Applied::new(ROOMY),
+            model: Model::new(ROOMY),
+            wanted: State::new(),
+            node: WantedNode::default(),
+            retired: BTreeMap::new(),
+            left: BTreeMap::new(),
+        }
+    }
+
     fn apply(&mut self, plan: &Plan) {
         assert_eq!(plan.problems, []);
         for step in &plan.steps {
-            if let Action::WriteBackend { index, .. } = step.action
-                && let Some(since) = self.retired.remove(&index.0)
-            {
-                assert!(
-                    self.now - since >= GRACE,
-                    "record {} reused within its grace period",
-                    index.0
-                );
-            }
-            if let Action::RetireBackend { index, .. } = step.action {
-                self.retired.insert(index.0, self.now);
+            match &step.action {
+                Action::WriteBackend { index, .. } => {
+                    if let Some(since) = self.retired.remove(&index.0) {
+                        let rested = self.now - since;
+                        assert!(
+                            rested >= GRACE,
+                            "record {} reused within its grace period",
+                            index.0
+                        );
+                    }
+                }
+                Action::RetireBackend { index, .. } => drop(self.retired.insert(index.0, self.now)),
+                Action::RemoveSourceRange { set, .. } => {
+                    let rested = self.left.get(set).map(|since| self.now - *since);
+                    assert!(
+                        rested >= Some(GRACE),
+                        "set {set:?} removed within its grace period"
+                    );
+                }
+                _ => {}
             }
         }
         self.model.apply(plan);
+        self.note_sets();
         self.model.assert_serves(&self.wanted);
+        self.model.assert_placed(&self.node, &self.wanted);
+    }
+
+    fn note_sets(&mut self) {
+        let frontends = &self.model.contents.frontends;
+        let used: BTreeSet<_> = frontends.values().map(|frontend| frontend.ranges).collect();
+        let all = self.model.contents.source_ranges.keys();
+        let left = all.filter(|set| !used.contains(set));
+        let since = |set: &RangeSetId| (*set, self.left.get(set).copied().unwrap_or(self.now));
+        self.left = left.map(since).collect();
+    }
+
+    fn fail(&mut self, state: State, share: f64) {
+        let plan = self.applied.replace(state);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of a small number"
+        )]
+        let count = (plan.steps.len() as f64 * share) as usize;
+        self.model.apply_some(&plan, count);
+        self.note_sets();
+        self.retired.clear();
     }
 
     fn happens(&mut self, event: Event) {
@@ -134,27 +245,42 @@ impl History {
                 let plan = self.applied.change(changes);
                 self.apply(&plan);
             }
+            Event::Place(node) => {
+                self.node.clone_from(&node);
+                let plan = self.applied.place(node);
+                self.apply(&plan);
+            }
             Event::Wait(millis) => {
                 self.now += Duration::from_millis(millis);
                 let plan = self.applied.release(self.now);
-                assert_eq!(plan, Plan::default());
+                let removes = |step: &Step| matches!(step.action, Action::RemoveSourceRange { .. });
+                assert!(plan.steps.iter().all(removes), "{plan:?}");
+                self.apply(&plan);
             }
             Event::Crash(state, share) => {
-                let plan = self.applied.replace(state);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    clippy::cast_precision_loss,
-                    reason = "a share of a small number"
-                )]
-                let count = (plan.steps.len() as f64 * share) as usize;
-                self.model.apply_some(&plan, count);
-                self.retired.clear();
+                self.fail(state, share);
                 self.applied = Applied::adopt(ROOMY, self.model.contents.clone());
                 let plan = self.applied.replace(self.wanted.clone());
+                self.model.apply(&plan);
+                let plan = self.applied.place(self.node.clone());
+                self.apply(&plan);
+            }
+            Event::Heal(state, share) => {
+                self.fail(state.clone(), share);
+                self.wanted = state;
+                let plan = self.applied.heal(self.model.contents.clone());
                 self.apply(&plan);
             }
         }
+    }
+
+    /// What a restart would do.
+    fn restarted(&self) -> [Plan; 2] {
+        let mut applied = Applied::adopt(ROOMY, self.model.contents.clone());
+        [
+            applied.replace(self.wanted.clone()),
+            applied.place(self.node.clone()),
+        ]
     }
 }
 
@@ -165,29 +291,24 @@ proptest! {
     fn every_history_is_safe_at_every_step_and_ends_where_it_should(
         events in prop::collection::vec(any_event(), 1..16),
     ) {
-        let mut history = History {
-            now: Instant::now(),
-            applied: Applied::new(ROOMY),
-            model: Model::new(ROOMY),
-            wanted: State::new(),
-            retired: BTreeMap::new(),
-        };
+        let mut history = History::new();
         for event in events {
             history.happens(event);
-            let restarted = Applied::adopt(ROOMY, history.model.contents.clone()).replace(history.wanted.clone());
-            prop_assert_eq!(restarted, Plan::default(), "a restart has nothing to do");
+            prop_assert_eq!(history.restarted(), [Plan::default(), Plan::default()], "a restart has nothing to do");
         }
     }
 
     #[test]
     fn tight_maps_never_overflow_and_serve_in_the_end(events in prop::collection::vec(any_event(), 1..16)) {
-        let tight = Capacity { addresses: 3, frontends: 6, slots: 24, backends: 16 };
+        let tight = Capacity { addresses: 3, frontends: 6, slots: 24, backends: 16, source_ranges: 4 };
         let mut now = Instant::now();
         let mut applied = Applied::new(tight);
         let mut model = Model::new(tight);
         for event in events {
             let plan = match event {
                 Event::Replace(state) | Event::Crash(state, _) => applied.replace(state),
+                Event::Heal(..) => applied.heal(model.contents.clone()),
+                Event::Place(node) => applied.place(node),
                 Event::Change(changes) => applied.change(changes),
                 Event::Wait(millis) => {
                     now += Duration::from_millis(millis);
@@ -197,6 +318,7 @@ proptest! {
             model.apply(&plan);
         }
         let small = wanted([("0", service(1, &[1, 2])), ("1", service(2, &[3]))]);
+        model.apply(&applied.place(WantedNode::default()));
         model.apply(&applied.replace(small.clone()));
         for _ in 0..4 {
             now += GRACE;

@@ -93,7 +93,11 @@ async fn notices_become_events() {
         ),
         (
             "a bad field",
-            Notice::of(&problem(Kind::Service, "spec.ports[0].port", Reason::Port(0))),
+            Notice::of(&problem(
+                Kind::Service,
+                "spec.ports[0].port",
+                Reason::Port(0, "the port"),
+            )),
             ("default", "Warning", "InvalidService", "ReadObject"),
             (
                 "Service",

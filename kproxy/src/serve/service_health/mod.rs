@@ -20,20 +20,10 @@ use tokio::sync::watch;
 use super::events::Notice;
 use super::listen::{Clients, Closable, bind};
 use super::status::Status;
+use crate::compile::HealthCheck;
+use crate::index::HealthChecks;
 use crate::model::ObjectName;
 use answer::Asked;
-
-/// What the port of one Service in one family shall say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// The Service's `healthCheckNodePort`.
-    pub port: u16,
-    /// How many different addresses of ready endpoints are on this node, over all ports of the Service (3.56).
-    pub local_endpoints: u32,
-}
-
-/// Every port that is wanted.
-pub type Wanted = BTreeMap<(ObjectName, Family), HealthCheck>;
 
 /// Where the ports of one family are open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,7 +90,7 @@ impl ServiceHealth {
 
     /// Opens, closes and updates ports until they are as wanted. What can not be opened is tried again at the next call,
     /// whether or not that wants anything else.
-    pub async fn set(&mut self, wanted: &Wanted) {
+    pub async fn set(&mut self, wanted: &HealthChecks) {
         // Closing comes first, all of it: a port may go from one Service to another.
         let unwanted = |key: &(ObjectName, Family), open: &mut Open| {
             wanted.get(key).is_none_or(|check| check.port != open.port)
@@ -126,7 +116,7 @@ impl ServiceHealth {
     }
 
     /// Does what it is told until nobody is left to tell it.
-    pub async fn follow(mut self, mut wanted: watch::Receiver<Wanted>) {
+    pub async fn follow(mut self, mut wanted: watch::Receiver<HealthChecks>) {
         while wanted.changed().await.is_ok() {
             let now = wanted.borrow_and_update().clone();
             self.set(&now).await;

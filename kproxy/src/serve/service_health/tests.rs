@@ -270,8 +270,8 @@ async fn what_the_agent_wants_is_followed() {
         port,
         local_endpoints: 1,
     };
-    let wanted: Wanted = [((ObjectName::new("default", "web"), Family::V4), check)].into();
-    reporter.health_checks(wanted);
+    let wanted: HealthChecks = [((ObjectName::new("default", "web"), Family::V4), check)].into();
+    reporter.health_checks(&wanted);
     while is_closed(Family::V4, port).await {
         tokio::task::yield_now().await;
     }

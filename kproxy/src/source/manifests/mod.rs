@@ -249,7 +249,9 @@ impl Told {
             if self.ignored.insert((file.to_owned(), kind.clone())) {
                 info!(
                     file,
-                    kind, "objects of this kind are ignored; kproxy needs Services, EndpointSlices and Nodes"
+                    kind,
+                    "objects of this kind are ignored; kproxy needs Services, EndpointSlices, Nodes \
+                     and ServiceCIDRs"
                 );
             }
         }

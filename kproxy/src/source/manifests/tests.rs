@@ -116,6 +116,31 @@ async fn files_are_followed_live() {
 }
 
 #[tokio::test]
+async fn nodes_and_ranges_are_read_too() {
+    let node = "---\napiVersion: v1\nkind: Node\nmetadata: {name: here, labels: {topology.kubernetes.io/zone: a}}\nstatus: {addresses: [{type: InternalIP, address: 10.0.0.5}]}\n";
+    let range = "---\napiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: kubernetes}\nspec: {cidrs: [10.96.0.0/12, \"fd00::/112\"]}\n";
+    let ranges = |followed: &Followed| -> Vec<String> {
+        let cidrs = followed.index.service_cidrs();
+        cidrs.iter().map(ToString::to_string).collect()
+    };
+    let web = service("web", "10.96.0.1");
+    let mut followed = Followed::new(&[("a.yaml", &web), ("node.yaml", node), ("range.yaml", range)]);
+    followed.next().await;
+    let seen = followed.index.node().unwrap();
+    assert_eq!(
+        (seen.zone.as_deref(), seen.addresses.len()),
+        (Some("a"), 1),
+        "2.38, 3.17"
+    );
+    assert_eq!(ranges(&followed), ["10.96.0.0/12", "fd00::/112"], "4.11");
+    fs::remove_file(followed.path("node.yaml")).unwrap();
+    fs::remove_file(followed.path("range.yaml")).unwrap();
+    followed.silence().await;
+    assert!(ranges(&followed).is_empty(), "4.11, 4.12");
+    assert!(followed.index.node().is_some(), "9.10");
+}
+
+#[tokio::test]
 async fn a_change_of_the_same_size_within_a_tick_is_seen() {
     let text = service("web", "10.96.0.1") + SLICE;
     let mut followed = Followed::new(&[("a.yaml", &text)]);

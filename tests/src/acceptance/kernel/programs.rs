@@ -2,8 +2,8 @@
 
 use anyhow::{Context, bail};
 use aya::maps::{HashMap, Map, MapData};
-use aya::programs::{CgroupSockAddr, Program, SchedClassifier, TestRun as _, TestRunOptions};
-use aya::{Ebpf, EbpfLoader};
+use aya::programs::{CgroupSockAddr, Iter, Program, SchedClassifier, TestRun as _, TestRunOptions};
+use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy::dataplane::OBJECT;
 use kproxy_common::{Flow, maps};
 
@@ -40,9 +40,12 @@ impl Programs {
             loader.map_pin_path(name, place.map(name));
         }
         let mut object = loader.load(OBJECT).context("cannot load the object")?;
+        let types = Btf::from_sys_fs().context("cannot read the kernel's types")?;
         for (name, program) in object.programs_mut() {
             let result = if let Ok(program) = <&mut SchedClassifier>::try_from(&mut *program) {
                 program.load()
+            } else if let Ok(iterator) = <&mut Iter>::try_from(&mut *program) {
+                iterator.load("bpf_sk_storage_map", &types)
             } else {
                 <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load)
             };

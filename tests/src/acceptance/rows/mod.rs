@@ -7,6 +7,7 @@ mod evictions;
 mod headers;
 mod policies;
 mod requests;
+mod sctp;
 mod sharing;
 mod sockets;
 mod tcp;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Row> {
         policies::rows(),
         departures::rows(),
         tcp::rows(),
+        sctp::rows(),
         udp::rows(),
         evictions::rows(),
         headers::rows(),

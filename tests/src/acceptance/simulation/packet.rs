@@ -116,6 +116,7 @@ impl<M: Machine> Simulation<M> {
 fn frame(packet: &Packet, source: SocketAddr, destination: SocketAddr) -> Frame {
     let transport = match (packet.kind, packet.dress) {
         (Kind::Tcp(kind), _) => Transport::Tcp(kind),
+        (Kind::Sctp(chunk), _) => Transport::Sctp(chunk),
         (Kind::Udp, Dress::NoChecksum) => Transport::UdpWithoutChecksum,
         (Kind::Udp, Dress::Plain | Dress::Ipv4Options | Dress::TcpOptions) => Transport::Udp,
     };

@@ -4,8 +4,6 @@
 //! own, so it needs root. Nothing is attached to a device and no traffic flows.
 
 mod cluster;
-mod distribution;
-mod place;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,8 +16,7 @@ use kproxy::plan::{Applied, GRACE, Plan};
 use kproxy::source::Event;
 
 use cluster::Cluster;
-use distribution::Distribution;
-use place::Place;
+use kproxy_tests::bench::{Distribution, Place};
 
 /// Measures the time from an EndpointSlice event to the last map write.
 #[derive(Clone, Copy, Debug, Parser)]

@@ -83,8 +83,14 @@ impl<'a> Client<'a> {
         report.source = channel.source();
         report.peer = channel.peer();
         let result = channel.exchange(report.to, &request, deadline);
-        // After a failure nobody knows what a byte stream will deliver next; datagrams stand alone.
-        if self.options.keep && (result.is_ok() || matches!(channel, Channel::Udp(_))) {
+        let usable = match (&channel, &result) {
+            (_, Ok(_)) => true,
+            // Nobody knows what a byte stream will deliver next.
+            (Channel::Tcp(_), Err(_)) => false,
+            // Datagrams stand alone.
+            (Channel::Udp(_), Err(error)) => !self.options.renew || Outcome::from(error) == Outcome::Timeout,
+        };
+        if self.options.keep && usable {
             self.kept.insert(key, channel);
         }
         let Exchanged { answer, sender } = result?;

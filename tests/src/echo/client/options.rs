@@ -21,6 +21,10 @@ pub struct Options {
     /// per destination, or one unconnected UDP socket for all destinations.
     #[arg(long)]
     pub keep: bool,
+    /// UDP: leave a kept socket for a new one when the system says that it failed, as resolvers do; not when nothing is
+    /// answered.
+    #[arg(long)]
+    pub renew: bool,
     /// Number of requests.
     #[arg(long, default_value_t = 1)]
     pub count: u64,
@@ -67,6 +71,7 @@ impl Options {
             protocol: Protocol::Tcp,
             mode: Mode::Connect,
             keep: false,
+            renew: false,
             count: 1,
             interval: Duration::ZERO,
             timeout: Duration::from_secs(1),
@@ -95,6 +100,13 @@ impl Options {
     pub fn keep(mut self) -> Self {
         self.keep = true;
         self
+    }
+
+    /// All requests on one socket, until it fails.
+    #[must_use]
+    pub fn renew(mut self) -> Self {
+        self.renew = true;
+        self.keep()
     }
 
     /// One more destination, asked in turn with the others.
@@ -133,6 +145,7 @@ impl Options {
             protocol,
             mode,
             keep,
+            renew,
             count,
             interval,
             timeout,
@@ -159,6 +172,7 @@ impl Options {
             arguments.extend([flag.to_owned(), value]);
         }
         arguments.extend(keep.then(|| "--keep".to_owned()));
+        arguments.extend(renew.then(|| "--renew".to_owned()));
         arguments.extend(reset.then(|| "--reset".to_owned()));
         arguments
     }

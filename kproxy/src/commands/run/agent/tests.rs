@@ -1,6 +1,7 @@
 //! The agent with maps that are ordinary collections.
 
 mod left_over;
+mod placed;
 mod status;
 
 use std::cell::RefCell;
@@ -8,13 +9,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
-use kproxy_common::{Address, FrontendKey, Port, Protocol};
+use kproxy_common::{Address, AddressRange, FrontendKey, Port, Protocol};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Sender, channel};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::commands::run::{Inputs, QUEUE, Signals, serve};
+use crate::config::NodePortAddresses;
 use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
 use crate::model::{Kind, ObjectName, samples};
 use crate::plan::{Action, Capacity, MapContents};
@@ -26,6 +29,7 @@ const CAPACITY: Capacity = Capacity {
     frontends: 64,
     slots: 256,
     backends: 64,
+    source_ranges: 16,
 };
 
 #[derive(Debug, Default)]
@@ -111,6 +115,21 @@ fn write(contents: &mut MapContents, action: &Action) {
             }
             contents.slots[base as usize..end].copy_from_slice(&slots);
         }
+        Action::PutSourceRange { set, range } => {
+            contents.source_ranges.entry(set).or_default().insert(range);
+        }
+        Action::RemoveSourceRange { set, range } => {
+            contents.source_ranges.entry(set).or_default().remove(&range);
+        }
+        Action::WriteServiceCidr { index, range } => {
+            let index = index as usize;
+            let length = contents.service_cidrs.len().max(index + 1);
+            contents.service_cidrs.resize(length, AddressRange::UNSET);
+            contents.service_cidrs[index] = range;
+        }
+        Action::WriteNodeAddress { family, address } => {
+            contents.node_addresses.insert(family, address);
+        }
         Action::PutAddress { address, role } => drop(contents.addresses.insert(address, role)),
         Action::PutFrontend { key, frontend } => drop(contents.frontends.insert(key, frontend)),
         Action::RemoveFrontend { key } => drop(contents.frontends.remove(&key)),
@@ -118,14 +137,15 @@ fn write(contents: &mut MapContents, action: &Action) {
     }
 }
 
-fn agent() -> (Agent<Fake>, Fake) {
-    let (agent, kernel, _) = watched_agent();
-    (agent, kernel)
-}
-
-/// For agents that nobody watches.
-fn reporter() -> Reporter {
-    Reporter::new(status())
+fn new_agent(applied: Applied, kernel: Fake) -> Agent<Fake> {
+    let placing = Placing::new(NodePortAddresses::Primary, None);
+    Agent::new(
+        Index::new("here"),
+        applied,
+        kernel,
+        placing,
+        Reporter::new(status()),
+    )
 }
 
 /// Whatever waits makes it unhealthy at once.
@@ -133,18 +153,9 @@ fn status() -> Status {
     Status::new(Duration::ZERO, true, Events::none()).expect("metrics")
 }
 
-/// With what probes and scrapes see of it.
-fn watched_agent() -> (Agent<Fake>, Fake, Status) {
+fn agent() -> (Agent<Fake>, Fake) {
     let kernel = Fake::default();
-    let status = status();
-    let reporter = Reporter::new(status.clone());
-    let agent = Agent::new(
-        Index::new("here"),
-        Applied::new(CAPACITY),
-        kernel.clone(),
-        reporter,
-    );
-    (agent, kernel, status)
+    (new_agent(Applied::new(CAPACITY), kernel.clone()), kernel)
 }
 
 fn synced_agent() -> (Agent<Fake>, Fake) {
@@ -302,6 +313,7 @@ fn what_was_given_up_is_released_after_the_grace_period_and_then_there_is_peace(
 fn ready_means_programmed_and_all_doors_known() {
     let (mut agent, _) = agent();
     agent.take_in_device(DeviceEvent::Listed);
+    agent.take_in_addresses(Some(BTreeSet::new()));
     assert!(!agent.ready);
     agent.take_in(
         Kind::ALL
@@ -311,6 +323,12 @@ fn ready_means_programmed_and_all_doors_known() {
     );
     assert!(agent.ready);
     let (mut agent, _) = synced_agent();
+    agent.take_in_device(DeviceEvent::Listed);
+    assert!(!agent.ready);
+    agent.take_in_addresses(Some(BTreeSet::new()));
+    assert!(agent.ready);
+    let (mut agent, _) = synced_agent();
+    agent.take_in_addresses(Some(BTreeSet::new()));
     assert!(!agent.ready);
     agent.take_in_device(DeviceEvent::Listed);
     assert!(agent.ready);
@@ -396,9 +414,11 @@ async fn a_change_of_a_service_waits_for_one_door_at_most() {
     kernel.0.borrow_mut().meanwhile = Some((sender, service("web", "10.96.0.1")));
     let mut tasks = JoinSet::new();
     tasks.spawn(async { anyhow::bail!("enough") });
+    let (_addresses, addresses) = watch::channel(None);
     let inputs = Inputs {
         events,
         device_events,
+        addresses,
         tasks,
         signals: Signals::catch().expect("signals"),
     };

@@ -28,12 +28,7 @@ fn restarted_agent() -> (Agent<Fake>, Fake) {
     ]);
     let pinned = kernel.0.borrow().contents.clone();
     (
-        Agent::new(
-            Index::new("here"),
-            Applied::adopt(CAPACITY, pinned),
-            kernel.clone(),
-            reporter(),
-        ),
+        new_agent(Applied::adopt(CAPACITY, pinned), kernel.clone()),
         kernel,
     )
 }

@@ -12,6 +12,14 @@ fn healthy(report: &Report) -> Vec<(Family, bool)> {
         .collect()
 }
 
+/// An agent with what probes and scrapes see of it.
+fn watched_agent() -> (Agent<Fake>, Fake, Status) {
+    let status = status();
+    let (mut agent, kernel) = agent();
+    agent.reporter = Reporter::new(status.clone());
+    (agent, kernel, status)
+}
+
 const FINE: [(Family, bool); 2] = [(Family::V4, true), (Family::V6, true)];
 
 fn listed() -> Vec<Event> {

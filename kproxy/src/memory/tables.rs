@@ -3,13 +3,14 @@
 //! Cells instead of locks: [`Tables`] is written for many CPUs and takes `&self`, a test has one thread.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use kproxy::plan::{Action, Plan};
+use crate::model::Cidr;
+use crate::plan::{Action, Plan};
 use kproxy_common::{
-    Address, AddressRole, Backend, BackendIndex, Counter, Door, Flow, Frontend, FrontendKey, Nanoseconds,
-    Settings, SocketFlow, SocketFlowKey, Tuple,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
+    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, Settings, SocketFlow, SocketFlowKey, Tuple, maps,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -23,6 +24,10 @@ pub struct MemoryTables {
     flows: RefCell<HashMap<Tuple, Flow>>,
     flows_new: RefCell<HashMap<Tuple, Flow>>,
     socket_flows: RefCell<HashMap<SocketFlowKey, SocketFlow>>,
+    affinity: RefCell<HashMap<AffinityKey, Affinity>>,
+    source_ranges: BTreeMap<RangeSetId, BTreeSet<Cidr>>,
+    service_cidrs: BTreeMap<u32, AddressRange>,
+    node_addresses: BTreeMap<Family, Address>,
     counters: RefCell<BTreeMap<(Door, Counter), u64>>,
     refusals: Cell<u32>,
     now: Cell<Nanoseconds>,
@@ -50,6 +55,10 @@ impl MemoryTables {
             flows: RefCell::default(),
             flows_new: RefCell::default(),
             socket_flows: RefCell::default(),
+            affinity: RefCell::default(),
+            source_ranges: BTreeMap::new(),
+            service_cidrs: BTreeMap::new(),
+            node_addresses: BTreeMap::new(),
             counters: RefCell::default(),
             refusals: Cell::new(0),
             // A machine that has been up for a while.
@@ -79,6 +88,20 @@ impl MemoryTables {
                 }
                 Action::RemoveAddress { address } => {
                     self.addresses.remove(address);
+                }
+                Action::PutSourceRange { set, range } => {
+                    self.source_ranges.entry(*set).or_default().insert(*range);
+                }
+                Action::RemoveSourceRange { set, range } => {
+                    if let Some(ranges) = self.source_ranges.get_mut(set) {
+                        ranges.remove(range);
+                    }
+                }
+                Action::WriteServiceCidr { index, range } => {
+                    self.service_cidrs.insert(*index, *range);
+                }
+                Action::WriteNodeAddress { family, address } => {
+                    self.node_addresses.insert(*family, *address);
                 }
             }
         }
@@ -178,6 +201,36 @@ impl Tables for MemoryTables {
 
     fn backend(&self, index: BackendIndex) -> Option<Backend> {
         self.backends.get(&index).copied()
+    }
+
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        self.affinity.borrow().get(key).copied()
+    }
+
+    fn insert_affinity(&self, door: Door, key: &AffinityKey, affinity: &Affinity) -> bool {
+        let inserted = self.tries(door);
+        if inserted {
+            self.affinity.borrow_mut().insert(*key, *affinity);
+        }
+        inserted
+    }
+
+    fn in_source_range(&self, set: RangeSetId, address: &Address) -> bool {
+        self.source_ranges
+            .get(&set)
+            .is_some_and(|ranges| ranges.iter().any(|range| range.contains(address)))
+    }
+
+    fn service_cidr(&self, index: u32) -> AddressRange {
+        let range = self.service_cidrs.get(&index).copied();
+        range
+            .filter(|_| index < maps::SERVICE_CIDRS_MAX)
+            .unwrap_or(AddressRange::UNSET)
+    }
+
+    fn node_address(&self, family: Family) -> Option<Address> {
+        let address = self.node_addresses.get(&family).copied();
+        address.filter(|address| !address.is_unspecified())
     }
 
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow> {

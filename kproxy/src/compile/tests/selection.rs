@@ -1,75 +1,6 @@
-//! Semantics sections 2, 4a and 6 as tables. Endpoints are written on one line each:
-//! last byte of the address, node, then any of `ready serving terminating node:NAME zone:NAME`.
-
-use kproxy_common::FrontendFlags;
-use serde_json::{Value, json};
+//! Which endpoints serve a service port: semantics sections 2, 4a and 7.05 as tables.
 
 use super::*;
-use crate::model::samples;
-
-fn place() -> Place {
-    Place {
-        node: "here".into(),
-        zone: Some("a".into()),
-    }
-}
-
-fn endpoint(line: &str) -> Value {
-    let mut words = line.split(' ');
-    let (Some(byte), Some(node)) = (words.next(), words.next()) else {
-        panic!("{line:?}")
-    };
-    let words: Vec<&str> = words.collect();
-    let hints = |sort: &str| -> Vec<Value> {
-        words
-            .iter()
-            .filter_map(|word| word.strip_prefix(sort))
-            .map(|name| json!({ "name": name }))
-            .collect()
-    };
-    json!({
-        "addresses": [format!("10.0.0.{byte}")],
-        "nodeName": node,
-        "conditions": {
-            "ready": words.contains(&"ready"),
-            "serving": words.contains(&"serving"),
-            "terminating": words.contains(&"terminating"),
-        },
-        "hints": {"forNodes": hints("node:"), "forZones": hints("zone:")},
-    })
-}
-
-fn slice(name: &str, lines: &[&str]) -> Slice {
-    let endpoints: Vec<Value> = lines.iter().map(|line| endpoint(line)).collect();
-    samples::slice(json!({"metadata": {"name": name}, "endpoints": endpoints}))
-}
-
-fn compile_one(spec: Value, slices: &[Slice], place: &Place) -> WantedService {
-    let service = samples::service(spec);
-    compile(&service, &service.ports[0], Family::V4, slices, place)
-}
-
-/// Addresses' last bytes with ports when they are not 8080.
-fn set(endpoints: &[crate::plan::Endpoint]) -> String {
-    let names = endpoints.iter().map(|endpoint| {
-        let text = endpoint.to_string();
-        text.trim_start_matches("10.0.0.")
-            .trim_end_matches(":8080")
-            .to_owned()
-    });
-    names.collect::<Vec<_>>().join(" ")
-}
-
-/// The flags that say what an empty set does.
-fn drops(wanted: &WantedService) -> bool {
-    let drop = FrontendFlags::DROP_INSIDE | FrontendFlags::DROP_OUTSIDE;
-    let flags = wanted.frontends.values().next().unwrap().flags;
-    assert!(
-        flags.contains(drop) || !flags.intersects(drop),
-        "a ClusterIP treats everybody the same: 3.12"
-    );
-    flags.contains(drop)
-}
 
 /// Title, internal policy, endpoints, cluster set, local set, all endpoints, whether it drops.
 type Row = (
@@ -102,6 +33,7 @@ fn readiness_and_policy() {
         ("2.28 some elsewhere: drop", "Local", &["2 there ready serving"], "", "", "2", true),
         ("2.28 some shutting down elsewhere: drop", "Local", &["2 there serving terminating"], "", "", "2", true),
         ("2.28 none usable anywhere: reject", "Local", &["2 there terminating"], "", "", "", false),
+        ("7.05 also under the policy Local, here or not", "Local", &["1 here serving terminating", "2 there serving", "3 there serving terminating", "4 here ready"], "", "4", "1 2 3 4", false),
         ("7.05 serving ones keep their flows", "Cluster", &["1 here ready serving", "2 there serving", "3 there"], "1", "", "1 2", false),
     ];
     for (row, policy, endpoints, cluster, local, all, dropped) in rows {
@@ -151,6 +83,26 @@ fn topology_hints() {
 }
 
 #[test]
+fn only_hints_decide() {
+    for spec in [
+        json!({"trafficDistribution": "PreferClose"}),
+        json!({"trafficDistribution": "PreferSameNode"}),
+    ] {
+        let slices = [slice("web-1", &["1 here ready", "2 there ready"])];
+        assert_eq!(set(&compile_one(spec, &slices, &place()).cluster), "1 2", "2.31");
+    }
+    let fields = json!({
+        "metadata": {"annotations": {"service.kubernetes.io/topology-mode": "Auto"}, "name": "web-1"},
+        "endpoints": [
+            {"addresses": ["10.0.0.1"], "zone": "a", "nodeName": "here"},
+            {"addresses": ["10.0.0.2"], "zone": "b", "nodeName": "there", "deprecatedTopology": {"topology.kubernetes.io/zone": "b"}},
+        ],
+    });
+    let wanted = compile_one(json!({}), &[samples::slice(fields)], &place());
+    assert_eq!(set(&wanted.cluster), "1 2", "2.15, 2.31");
+}
+
+#[test]
 fn hints_need_a_known_place_and_spare_the_local_set() {
     let slices = [slice(
         "web-1",
@@ -163,6 +115,7 @@ fn hints_need_a_known_place_and_spare_the_local_set() {
     let nowhere = Place {
         node: "here".into(),
         zone: None,
+        ..Place::default()
     };
     assert_eq!(
         set(&compile_one(json!({}), &slices, &nowhere).cluster),
@@ -221,11 +174,18 @@ fn ports_are_matched_by_name_and_protocol() {
             json!({"ports": [{"name": "a", "port": 7070}], "endpoints": [{"addresses": ["10.0.0.1"]}]}),
         ),
     ];
-    // 2.06 order and target ports are irrelevant; 2.10 numbers differ; 2.11 no match, no endpoints.
-    let expected = ["1:7070 1 1:8081", "", "1:53", "1:9"];
-    for (port, expected) in service.ports.iter().zip(expected) {
+    let expected = [
+        (
+            "2.06 name and protocol, 2.10 and 2.17 several numbers",
+            "1:7070 1 1:8081",
+        ),
+        ("2.11 no port of the name, no endpoints", ""),
+        ("2.06 the same name for another protocol", "1:53"),
+        ("2.06 in any order, 1.13 SCTP", "1:9"),
+    ];
+    for (port, (row, expected)) in service.ports.iter().zip(expected) {
         let wanted = compile(&service, port, Family::V4, &slices, &place());
-        assert_eq!(set(&wanted.cluster), expected, "{port:?}");
+        assert_eq!(set(&wanted.cluster), expected, "{row}: {port:?}");
     }
 }
 
@@ -256,37 +216,4 @@ fn families_are_apart() {
             "1.14, 2.01 {family}"
         );
     }
-}
-
-#[test]
-fn the_cluster_ip_carries_what_the_data_plane_needs() {
-    let slices = [slice("web-1", &["1 here ready serving", "2 there ready serving"])];
-    let wanted = compile_one(
-        json!({"sessionAffinity": "ClientIP", "internalTrafficPolicy": "Local"}),
-        &slices,
-        &place(),
-    );
-    let (key, frontend) = wanted.frontends.first_key_value().unwrap();
-    assert_eq!(
-        (
-            key.address.to_string().as_str(),
-            key.port.number(),
-            key.protocol.number()
-        ),
-        ("10.96.0.1", 80, 6),
-        "3.01"
-    );
-    assert_eq!(frontend.flags, FrontendFlags::CLUSTER_IP);
-    assert_eq!(frontend.affinity_seconds, 10_800, "6.03");
-    assert_eq!(
-        (frontend.inside, frontend.outside),
-        (crate::plan::BackendSet::Local, crate::plan::BackendSet::Local),
-        "3.13"
-    );
-    let local: Vec<bool> = wanted
-        .endpoints
-        .values()
-        .map(|flags| flags.contains(BackendFlags::LOCAL))
-        .collect();
-    assert_eq!(local, [true, false], "2.14");
 }

@@ -4,10 +4,13 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// Sorted durations.
-pub(crate) struct Distribution(Vec<Duration>);
+#[derive(Debug)]
+pub struct Distribution(Vec<Duration>);
 
 impl Distribution {
-    pub(crate) fn new(mut durations: Vec<Duration>) -> Self {
+    /// Of these durations, in any order.
+    #[must_use]
+    pub fn new(mut durations: Vec<Duration>) -> Self {
         durations.sort();
         Self(durations)
     }
@@ -19,7 +22,8 @@ impl Distribution {
     }
 
     /// One line per power of two of microseconds.
-    pub(crate) fn histogram(&self) -> String {
+    #[must_use]
+    pub fn histogram(&self) -> String {
         const WIDTH: usize = 60;
         let bucket = |duration: &Duration| duration.as_micros().max(1).ilog2();
         let mut lines = String::new();

@@ -11,14 +11,19 @@ use kproxy_common::Settings;
 use nix::sys::signal::{SigSet, Signal};
 
 /// A pin directory and a cgroup without processes.
-pub(crate) struct Place {
-    pub(crate) options: Options,
+#[derive(Debug)]
+pub struct Place {
+    /// How to open a data plane there.
+    pub options: Options,
     stopped: Arc<AtomicBool>,
 }
 
 impl Place {
     /// A place for this many endpoints.
-    pub(crate) fn new(endpoints: u64) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When the cgroup can not be made.
+    pub fn new(endpoints: u64) -> anyhow::Result<Self> {
         let stopped = watch_signals()?;
         let name = format!("kproxy-bench-{}", std::process::id());
         let cgroup = mounts::cgroup(None)?.join(&name);
@@ -40,7 +45,8 @@ impl Place {
     }
 
     /// Whether a signal asked for an early end.
-    pub(crate) fn stopped(&self) -> bool {
+    #[must_use]
+    pub fn stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 }

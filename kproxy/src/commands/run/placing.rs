@@ -1,0 +1,91 @@
+//! What the node's addresses are to the data plane: put together from its devices, its Node object, the ranges of
+//! ClusterIPs and the configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use kproxy_common::{Address, Family};
+
+use crate::config::{NodeAddresses, NodePortAddresses};
+use crate::devices::Addresses;
+use crate::index::Index;
+use crate::model::Cidr;
+use crate::plan::WantedNode;
+
+/// Everything that decides it.
+#[derive(Debug)]
+pub(super) struct Placing {
+    node_ports: NodePortAddresses,
+    bind_address: Option<IpAddr>,
+    bound: Addresses,
+    /// What it was put together from last; `None` if it is not up to date.
+    last: Option<Inputs>,
+    placed: bool,
+}
+
+/// What the cluster says.
+#[derive(Debug, PartialEq, Eq)]
+struct Inputs {
+    addresses: Vec<Address>,
+    service_cidrs: BTreeSet<Cidr>,
+}
+
+impl Placing {
+    /// `bind_address` replaces the node's address of its family (semantics 10.18).
+    pub(super) fn new(node_ports: NodePortAddresses, bind_address: Option<IpAddr>) -> Self {
+        Self {
+            node_ports,
+            bind_address,
+            bound: None,
+            last: None,
+            placed: false,
+        }
+    }
+
+    /// Whether the node's addresses have been known once.
+    pub(super) fn is_placed(&self) -> bool {
+        self.placed
+    }
+
+    /// The addresses that are bound to devices now.
+    pub(super) fn take_in(&mut self, bound: Addresses) {
+        self.bound = bound;
+        self.last = None;
+    }
+
+    /// The node's own address of each family, as far as it is known.
+    pub(super) fn primary(&self, index: &Index) -> BTreeMap<Family, Address> {
+        let addresses = index.node().map(|node| &node.addresses[..]).unwrap_or_default();
+        let own = NodeAddresses::of(addresses, self.bind_address);
+        let known = [Family::V4, Family::V6].map(|family| Some((family, own.known(family)?)));
+        known.into_iter().flatten().collect()
+    }
+
+    /// What is wanted now, if it may be something else than the last time; nothing as long as it is not known.
+    pub(super) fn changed(&mut self, index: &Index) -> Option<WantedNode> {
+        let bound = self.bound.as_ref()?;
+        let inputs = Inputs {
+            addresses: index
+                .node()
+                .map(|node| node.addresses.clone())
+                .unwrap_or_default(),
+            service_cidrs: index.service_cidrs(),
+        };
+        if self.last.as_ref() == Some(&inputs) {
+            return None;
+        }
+        let own = NodeAddresses::of(&inputs.addresses, self.bind_address);
+        let primary = self.primary(index);
+        let families = [Family::V4, Family::V6];
+        let eligible = families.map(|family| self.node_ports.eligible(family, bound, own.known(family)));
+        let wanted = WantedNode {
+            node_port_addresses: eligible.into_iter().flatten().collect(),
+            bound: bound.clone(),
+            primary,
+            service_cidrs: inputs.service_cidrs.clone(),
+        };
+        self.last = Some(inputs);
+        self.placed = true;
+        Some(wanted)
+    }
+}

@@ -1,0 +1,7 @@
+//! What the benchmarks share.
+
+mod distribution;
+mod place;
+
+pub use distribution::Distribution;
+pub use place::Place;

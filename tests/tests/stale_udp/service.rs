@@ -1,0 +1,139 @@
+//! A DNS service, over UDP and TCP, as manifests in a folder.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use kproxy_tests::cluster::Host;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The service's addresses.
+pub(crate) const ADDRESSES: [&str; 2] = ["10.96.0.10", "fd00:96::a"];
+/// The service's port.
+pub(crate) const PORT: u16 = 53;
+/// Where its pods listen.
+pub(crate) const TARGET: u16 = 8080;
+
+/// Where they listen as well.
+pub(crate) const fn other_target() -> u16 {
+    TARGET + 1
+}
+
+/// A pod in the service's slices.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    addresses: [String; 2],
+    terminating: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn ready(pod: &Host) -> Self {
+        Self {
+            addresses: pod.addresses().both().map(|address| address.to_string()),
+            terminating: false,
+        }
+    }
+
+    /// It was told to end and still answers.
+    pub(crate) fn terminating(pod: &Host) -> Self {
+        Self {
+            terminating: true,
+            ..Self::ready(pod)
+        }
+    }
+}
+
+/// The folder that an agent reads.
+pub(crate) struct Service {
+    folder: TempDir,
+}
+
+impl Service {
+    pub(crate) fn new(folder: TempDir) -> Self {
+        Self { folder }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes the service with these endpoints on this port.
+    pub(crate) fn publish(&self, target: u16, endpoints: &[Endpoint]) -> anyhow::Result<()> {
+        self.write("dns", &objects("dns", ADDRESSES, target, endpoints))
+    }
+
+    /// Writes another service, which has endpoints that nobody asks at first, and then these.
+    pub(crate) fn publish_other(&self, endpoints: &[Endpoint]) -> anyhow::Result<()> {
+        const OTHER: [&str; 2] = ["10.96.0.11", "fd00:96::b"];
+        let nobody = Endpoint {
+            addresses: ["192.0.2.1", "2001:db8::1"].map(str::to_owned),
+            terminating: false,
+        };
+        self.write("other", &objects("other", OTHER, TARGET, &[nobody]))?;
+        // Two plans, not one that leaves the endpoint out.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        self.write("other", &objects("other", OTHER, TARGET, endpoints))
+    }
+
+    pub(crate) fn delete(&self) -> anyhow::Result<()> {
+        fs::remove_file(self.folder().join("dns.json")).context("remove the manifest")
+    }
+
+    /// In one step: nobody sees half a file.
+    fn write(&self, name: &str, objects: &Value) -> anyhow::Result<()> {
+        let (new, path) = (
+            self.folder().join(".new"),
+            self.folder().join(format!("{name}.json")),
+        );
+        fs::write(&new, serde_json::to_vec(objects)?).context("write the manifest")?;
+        fs::rename(&new, &path).context("put the manifest in place")
+    }
+}
+
+fn objects(name: &str, addresses: [&str; 2], target: u16, endpoints: &[Endpoint]) -> Value {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "type": "ClusterIP", "clusterIP": addresses[0], "clusterIPs": addresses,
+            "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack",
+            "ports": ports(&json!({"port": PORT, "targetPort": target})),
+        },
+    });
+    let slices = [(0, "IPv4"), (1, "IPv6")].map(|(family, address_type): (usize, _)| {
+        let endpoint = |endpoint: &Endpoint| {
+            let Endpoint {
+                addresses,
+                terminating,
+            } = endpoint;
+            json!({
+                "addresses": [addresses[family]],
+                "conditions": {"ready": !terminating, "serving": true, "terminating": terminating},
+            })
+        };
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "name": format!("{name}-{}", address_type.to_lowercase()), "namespace": "default",
+                "labels": {"kubernetes.io/service-name": name},
+            },
+            "addressType": address_type,
+            "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+            "ports": ports(&json!({"port": target})),
+        })
+    });
+    let [v4, v6] = slices;
+    json!({"apiVersion": "v1", "kind": "List", "items": [service, v4, v6]})
+}
+
+/// One port of this kind for each protocol.
+fn ports(port: &Value) -> Vec<Value> {
+    let ports = ["UDP", "TCP"].map(|protocol| {
+        let mut port = port.clone();
+        port["name"] = protocol.to_lowercase().into();
+        port["protocol"] = protocol.into();
+        port
+    });
+    ports.to_vec()
+}
