@@ -13,6 +13,7 @@ pub mod model;
 pub mod node;
 pub mod paths;
 pub mod plan;
+pub mod serve;
 pub mod sizes;
 pub mod sockets;
 pub mod source;

@@ -43,6 +43,15 @@ impl NodePortAddresses {
             .collect()
     }
 
+    /// Whether every address of a family is meant, also those that the node will have.
+    #[must_use]
+    pub fn means_all(&self, family: Family, primary: Option<Address>) -> bool {
+        match self {
+            Self::Primary => primary.is_none_or(is_loopback),
+            Self::Cidrs(cidrs) => matches_all(cidrs, family),
+        }
+    }
+
     /// Whether loopback addresses of a family are meant too, so that NodePorts may answer there for the node's own
     /// processes: unless ranges are given that leave them out.
     #[must_use]

@@ -6,6 +6,7 @@
 //! * `succession`: a kproxy with another layout of the maps gives way
 //! * `tables`, `prefix`, `apply`: map contents as the plan knows them
 //! * [`sockets`](StalePeers): connected sockets whose backend is gone, for a reader beside the owner
+//! * [`Meter`]: numbers for metrics, read apart from the owner
 //! * `pins`: the pin directory, and the removal of everything
 //! * `sys`: system calls that aya lacks, the agent's only unsafe code
 //!
@@ -18,6 +19,7 @@ mod error;
 mod layout;
 #[cfg(feature = "debug-log")]
 pub mod log;
+mod meter;
 mod object;
 mod options;
 mod pins;
@@ -42,6 +44,7 @@ use kproxy_common::{Counter, Door};
 pub use apply::Report;
 pub use error::{ApplyError, AttachError, OpenError};
 pub use layout::Layout;
+pub use meter::Meter;
 pub use object::OBJECT;
 pub use options::{Options, Sizes};
 pub use pins::RemovedReport;
@@ -170,7 +173,7 @@ impl Dataplane {
     ///
     /// When the map can not be read.
     pub fn counters(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
-        self.tables.counters()
+        self.tables.counters.read()
     }
 
     /// The connected UDP sockets whose backend is gone, for another thread to look at whenever it likes.

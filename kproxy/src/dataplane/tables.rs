@@ -25,8 +25,11 @@ pub(super) struct Tables {
     pub(super) source_ranges: Hash<Prefix, u32>,
     service_cidrs: SmallArray<MapData, [u8; size_of::<AddressRange>()]>,
     node_addresses: SmallArray<MapData, [u8; size_of::<Address>()]>,
-    counters: PerCpuArray<MapData, u64>,
+    pub(super) counters: Counters,
 }
+
+/// `COUNTERS`.
+pub(super) struct Counters(PerCpuArray<MapData, u64>);
 
 impl Tables {
     /// Opens the pinned maps.
@@ -49,8 +52,7 @@ impl Tables {
                 .map_err(other(maps::SERVICE_CIDRS))?,
             node_addresses: SmallArray::try_from(Map::Array(pinned(maps::NODE_ADDRESSES)?))
                 .map_err(other(maps::NODE_ADDRESSES))?,
-            counters: PerCpuArray::try_from(Map::PerCpuArray(pinned(maps::COUNTERS)?))
-                .map_err(other(maps::COUNTERS))?,
+            counters: Counters::new(pinned(maps::COUNTERS)?)?,
         })
     }
 
@@ -123,15 +125,25 @@ impl Tables {
             .set(maps::node_address_index(family), address, 0)
             .map_err(io::Error::other)
     }
+}
+
+impl Counters {
+    pub(super) fn new(map: MapData) -> Result<Self, OpenError> {
+        let array = PerCpuArray::try_from(Map::PerCpuArray(map));
+        array.map(Self).map_err(|error| OpenError::Map {
+            map: maps::COUNTERS,
+            source: io::Error::other(error),
+        })
+    }
 
     /// Every counter, summed over the processors.
-    pub(super) fn counters(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
+    pub(super) fn read(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
         let doors = Door::ALL
             .iter()
             .flat_map(|door| Counter::ALL.iter().map(|counter| (*door, *counter)));
         doors
             .map(|(door, counter)| {
-                let values = self.counters.get(&counter::index(door, counter), 0)?;
+                let values = self.0.get(&counter::index(door, counter), 0)?;
                 Ok((door, counter, values.iter().sum()))
             })
             .collect()

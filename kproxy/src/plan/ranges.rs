@@ -45,6 +45,11 @@ impl Ranges {
         }
     }
 
+    /// Entries of the map.
+    pub(super) fn len(&self) -> usize {
+        self.used
+    }
+
     /// Takes over the set that an adopted frontend points at; `None` if another service has it.
     pub(super) fn adopt(&mut self, set: RangeSetId) -> Option<RangeSet> {
         if let Some(ranges) = self.found.remove(&set) {

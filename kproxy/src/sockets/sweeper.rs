@@ -54,13 +54,22 @@ pub struct Sweeper {
 
 impl Sweeper {
     /// Starts the thread, in the network namespace of this one, with a first sweep: backends may have gone while no
-    /// agent ran, or right before the last one was killed.
+    /// agent ran, or right before the last one was killed. `told` hears of each sweep and how long it took.
     ///
     /// # Errors
     ///
     /// When no thread can be started.
-    pub fn start(sources: Sources, peers: StalePeers) -> io::Result<Self> {
-        Self::start_with(move |served| sweep(&sources, &peers, served))
+    pub fn start(
+        sources: Sources,
+        peers: StalePeers,
+        mut told: impl FnMut(&Report, Duration) + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::start_with(move |served| {
+            let start = Instant::now();
+            let report = sweep(&sources, &peers, served);
+            told(&report, start.elapsed());
+            report
+        })
     }
 
     fn start_with(sweep: impl FnMut(&BTreeSet<Endpoint>) -> Report + Send + 'static) -> io::Result<Self> {
@@ -149,6 +158,7 @@ impl Statistics {
             denied: _,
             sockets: _,
             destroyed,
+            by_family: _,
             errors,
         } = report;
         self.sweeps += 1;
@@ -175,6 +185,7 @@ impl Log {
             denied,
             sockets,
             destroyed,
+            by_family: _,
             errors,
         } = report;
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

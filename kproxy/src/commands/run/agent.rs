@@ -7,6 +7,7 @@ use crate::causes::one_line;
 use crate::devices;
 use crate::index::Index;
 use crate::plan::{Applied, GRACE, Plan, Problem, ServicePortName, WantedService};
+use crate::serve::{DeviceDoor, Extent, Reporter, Sync};
 use crate::source::Event;
 
 use super::backoff::Backoff;
@@ -32,10 +33,18 @@ pub(super) struct Agent<K> {
     release_at: Option<Instant>,
     retry: Backoff,
     known: BTreeSet<Problem>,
+    reporter: Reporter,
 }
 
 impl<K: Kernel> Agent<K> {
-    pub(super) fn new(index: Index, applied: Applied, kernel: K, placing: Placing) -> Self {
+    pub(super) fn new(
+        index: Index,
+        applied: Applied,
+        kernel: K,
+        placing: Placing,
+        reporter: Reporter,
+    ) -> Self {
+        reporter.fill(applied.fill());
         Self {
             index,
             applied,
@@ -48,6 +57,7 @@ impl<K: Kernel> Agent<K> {
             // A plan may be healed only after the grace period.
             retry: Backoff::new(GRACE, LONGEST_PAUSE),
             known: BTreeSet::new(),
+            reporter,
         }
     }
 
@@ -58,24 +68,39 @@ impl<K: Kernel> Agent<K> {
             return;
         };
         for event in events {
+            self.reporter.saw(&event.news);
             self.index.apply(event);
         }
+        self.reporter.node(self.index.node());
         self.index.set_primary(self.placing.primary(&self.index));
+        let began = Instant::now();
         let changes = self.index.take_changes();
         // Some problems, as a frontend that two services ask for, show only when changes are compiled.
         for problem in self.index.take_problems() {
             tracing::warn!("{problem}");
+            self.reporter.problem(&problem);
         }
+        self.tell_how_many_problems();
         if !self.index.synced() {
             return;
         }
         let unread = self.index.unread();
         let settle = unread == 0 && !self.applied.settled();
         if !changes.is_empty() || !self.programmed || settle {
+            let extent = if settle || !self.programmed {
+                Extent::Full
+            } else {
+                Extent::Partial
+            };
+            let sync = self.reporter.begin(extent, &changes, began);
             self.program_changes(changes, unread, arrived);
+            self.tell_end(sync);
         }
         // Behind the services: what is no ClusterIP may be dropped now.
         self.place();
+        // Also without a sync: a count may change alone, and a port that could not be opened is tried again (3.59).
+        self.reporter.health_checks(self.index.health_checks());
+        self.tell_what_is_in_force();
         self.tell_when_ready();
     }
 
@@ -98,6 +123,7 @@ impl<K: Kernel> Agent<K> {
         if let Some(writes) = self.program(&plan, now) {
             let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::info!(services, writes, micros, "programmed");
+            self.reporter.programmed(arrived);
         }
     }
 
@@ -117,6 +143,8 @@ impl<K: Kernel> Agent<K> {
         let Some(node) = self.placing.changed(&self.index) else {
             return;
         };
+        self.reporter
+            .health_checks_at(self.placing.health_checks_at(&node));
         let node_ports = node.node_port_addresses.len();
         let plan = self.applied.place(node);
         if let Some(writes) = self.program(&plan, Instant::now()).filter(|writes| *writes > 0) {
@@ -143,6 +171,7 @@ impl<K: Kernel> Agent<K> {
     /// Opens or closes a door.
     pub(super) fn take_in_device(&mut self, event: devices::Event) {
         self.doors.take_in(event, Instant::now(), &mut self.kernel);
+        self.tell_devices();
         self.tell_when_ready();
     }
 
@@ -162,6 +191,7 @@ impl<K: Kernel> Agent<K> {
     /// Does what was put off until now.
     pub(super) fn wake(&mut self, now: Instant) {
         self.doors.retry(now, &mut self.kernel);
+        self.tell_devices();
         if self.retry.is_due(now) {
             self.heal(now);
         }
@@ -181,6 +211,13 @@ impl<K: Kernel> Agent<K> {
     }
 
     fn heal(&mut self, now: Instant) {
+        let sync = self.reporter.begin(Extent::Full, &BTreeMap::new(), now);
+        self.heal_maps(now);
+        self.tell_end(sync);
+        self.tell_what_is_in_force();
+    }
+
+    fn heal_maps(&mut self, now: Instant) {
         let plan = match self.kernel.contents() {
             Ok(contents) => self.applied.heal(contents),
             Err(error) => return self.failed(&error.context("read the maps after a failure"), now),
@@ -202,8 +239,12 @@ impl<K: Kernel> Agent<K> {
         if self.applied.needs_release() && self.release_at.is_none() {
             self.release_at = Some(now + GRACE);
         }
+        self.reporter.fill(self.applied.fill());
         match outcome {
-            Ok(writes) => Some(writes),
+            Ok(writes) => {
+                self.reporter.wrote(writes);
+                Some(writes)
+            }
             Err(error) => {
                 self.failed(&error, now);
                 self.program_others(plan);
@@ -215,8 +256,9 @@ impl<K: Kernel> Agent<K> {
     /// One service that can not be written must not keep the others of its plan waiting.
     fn program_others(&mut self, plan: &Plan) {
         for part in isolate(plan) {
-            if let Err(error) = self.kernel.apply(&part) {
-                tracing::debug!("{}; left for later", one_line(error.as_ref()));
+            match self.kernel.apply(&part) {
+                Ok(writes) => self.reporter.wrote(writes),
+                Err(error) => tracing::debug!("{}; left for later", one_line(error.as_ref())),
             }
         }
     }
@@ -247,6 +289,29 @@ impl<K: Kernel> Agent<K> {
         let is_gone = |problem: &Problem| problem.service.as_ref().is_none_or(|it| served.contains(it));
         self.known
             .retain(|problem| plan.problems.contains(problem) || !is_gone(problem));
+        self.tell_how_many_problems();
+    }
+
+    fn tell_how_many_problems(&self) {
+        self.reporter
+            .problems(self.index.problems().count() + self.known.len());
+    }
+
+    fn tell_devices(&self) {
+        let (open, failed) = self.doors.count();
+        self.reporter.devices(DeviceDoor::Pod, open, failed);
+    }
+
+    fn tell_end(&mut self, sync: Sync) {
+        self.reporter.ended(sync, self.retry.at().is_none());
+    }
+
+    /// What was taken in counts as done when nothing of it is left to be tried again.
+    fn tell_what_is_in_force(&mut self) {
+        if self.programmed && self.retry.at().is_none() {
+            let triggers = self.index.take_triggers(self.reporter.since());
+            self.reporter.in_force(triggers);
+        }
     }
 
     fn tell_when_ready(&mut self) {

@@ -2,6 +2,7 @@
 //!
 //! * `agent`: the decisions, without waiting
 //! * `doors`, `isolate`, `backoff`: parts of them
+//! * `start`: the parts that the configuration decides, opened one by one
 //! * `placing`: what the node's addresses are to the data plane
 //! * `kernel`: what they want from the data plane
 //! * this file: checks, starts and the loop that waits
@@ -14,31 +15,29 @@ mod doors;
 mod isolate;
 mod kernel;
 mod placing;
+mod start;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use kproxy_common::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::cleanup::remove_former_proxy;
-use super::set_up::set_up;
-use crate::causes::one_line;
+use crate::config::Config;
 use crate::config::watch::ConfigFile;
-use crate::config::{self, Config};
-use crate::dataplane::{Dataplane, Options};
+use crate::dataplane::{Dataplane, Meter, Options};
 use crate::devices;
 use crate::index::{Index, Rules};
-use crate::node::{families, features, memory, mounts, oom, privileges};
+use crate::node::{families, features, memory, mounts, privileges};
 use crate::plan::Applied;
-use crate::sockets::{Sources, Sweeper};
-use crate::source::{Event, KubernetesOptions, kubernetes, manifests};
+use crate::serve::{self as servers, Reporter};
+use crate::source::Event;
 
 use agent::Agent;
 use kernel::{Hands, Kernel};
@@ -64,13 +63,14 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
     let signals = Signals::catch()?;
     // Dropping the set ends source and followers.
     let mut tasks = JoinSet::new();
-    follow_file(&mut tasks, file)?;
+    start::follow_file(&mut tasks, file)?;
     let (source_sender, events) = channel(QUEUE);
-    let source = open_source(&config, source_sender).await?;
+    let status = start::status(&config).await?;
+    let source = start::source(&config, source_sender).await?;
 
     let node = config.node_name.as_str();
     tracing::info!(node, mode = %config.mode, pin_dir = %own.pin_dir.display(), cgroup = %cgroup.display(), "starting");
-    prepare(&config)?;
+    start::prepare(&config)?;
     let families = families::in_kernel();
     let options = Options {
         pin_dir: own.pin_dir.clone(),
@@ -98,12 +98,16 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
         families: families.iter().copied().collect(),
     };
     let placing = Placing::new(config.node_port_addresses.clone(), config.bind_address);
-    let sweeper = start_sweeper(&mut dataplane, &own.netns_dirs);
+    let meter = Meter::open(&own.pin_dir).context("open the maps that metrics are read from")?;
+    // Dropping them ends them.
+    let _servers = servers::start(start::server_options(&config)?, &status, Arc::new(meter)).await?;
+    let sweeper = start::sweeper(&mut dataplane, &own.netns_dirs, status.clone());
     let agent = Agent::new(
         Index::with_rules(node, rules),
         applied,
         Hands { dataplane, sweeper },
         placing,
+        Reporter::new(status),
     );
 
     let (device_sender, device_events) = channel(QUEUE);
@@ -126,53 +130,6 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
         },
     )
     .await
-}
-
-/// Services work without it, so that what it lacks is no reason to fail.
-fn start_sweeper(dataplane: &mut Dataplane, directories: &[PathBuf]) -> Option<Sweeper> {
-    let sources = Sources {
-        directories: directories.to_vec(),
-        ..Sources::default()
-    };
-    let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
-    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(sources, peers)?));
-    sweeper
-        .inspect_err(|error| {
-            let error = one_line(error.as_ref());
-            tracing::warn!(
-                "{error}; connected UDP sockets are not told when their backend is gone; that needs the capability \
-                 PERFMON or SYS_ADMIN, and a kernel that has its types in /sys/kernel/btf/vmlinux"
-            );
-        })
-        .ok()
-}
-
-/// What is set on the machine before anything is served.
-fn prepare(config: &Config) -> Result<()> {
-    config.check_families(families::in_kernel())?;
-    oom::adjust(config.oom_score_adj);
-    set_up(config)
-}
-
-fn follow_file(tasks: &mut JoinSet<Result<()>>, file: Option<ConfigFile>) -> Result<()> {
-    if let Some(file) = file {
-        let watching = config::watch::watch(file)?;
-        tasks.spawn(async move { Err(watching.await.into()) });
-    }
-    Ok(())
-}
-
-async fn open_source(config: &Config, sender: Sender<Event>) -> Result<BoxFuture<'static, Result<()>>> {
-    if let Some(directory) = config.own.manifests.clone() {
-        return Ok(manifests(directory, sender)?.map(Ok).boxed());
-    }
-    let options = KubernetesOptions {
-        kubeconfig: config.connection.kubeconfig.clone(),
-        master: config.connection.master.clone(),
-        node_name: config.node_name.clone(),
-    };
-    let following = kubernetes(options, sender).await?;
-    Ok(following.map_err(anyhow::Error::from).boxed())
 }
 
 #[cfg(feature = "debug-log")]

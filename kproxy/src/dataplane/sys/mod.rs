@@ -5,6 +5,7 @@
 //! * [`link`]: links by interface index and cgroup, replaced in place, pinned and found again
 //! * [`hash`]: hash maps and tries by batches
 //! * [`array`]: arrays through shared memory
+//! * [`count`]: how many entries a map has
 //! * [`namespace`]: the network namespace that this process is in
 //! * [`iterator`]: what a program writes down about each element of a map
 //!
@@ -12,6 +13,7 @@
 //! is used: the kernel takes the rest as zero.
 
 pub(super) mod array;
+pub(super) mod count;
 pub(super) mod hash;
 pub(super) mod iterator;
 pub(super) mod link;

@@ -2,6 +2,7 @@
 
 mod left_over;
 mod placed;
+mod status;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::config::NodePortAddresses;
 use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
 use crate::model::{Kind, ObjectName, samples};
 use crate::plan::{Action, Capacity, MapContents};
+use crate::serve::{Events, Status};
 use crate::source::{Change, News};
 
 const CAPACITY: Capacity = Capacity {
@@ -137,7 +139,18 @@ fn write(contents: &mut MapContents, action: &Action) {
 
 fn new_agent(applied: Applied, kernel: Fake) -> Agent<Fake> {
     let placing = Placing::new(NodePortAddresses::Primary, None);
-    Agent::new(Index::new("here"), applied, kernel, placing)
+    Agent::new(
+        Index::new("here"),
+        applied,
+        kernel,
+        placing,
+        Reporter::new(status()),
+    )
+}
+
+/// Whatever waits makes it unhealthy at once.
+fn status() -> Status {
+    Status::new(Duration::ZERO, true, Events::none()).expect("metrics")
 }
 
 fn agent() -> (Agent<Fake>, Fake) {
