@@ -12,5 +12,6 @@ pub mod model;
 pub mod node;
 pub mod paths;
 pub mod plan;
+pub mod serve;
 pub mod sizes;
 pub mod source;

@@ -4,6 +4,7 @@
 //! * `layout`: pinned maps are compared before they are adopted, and resized without losing flows
 //! * `programs`, `attach`: loading, and links that outlive the agent and are replaced in place
 //! * `tables`, `apply`: map contents as the plan knows them
+//! * [`Meter`]: numbers for metrics, read apart from the owner
 //! * `pins`: the pin directory, and the removal of everything
 //! * `sys`: system calls that aya lacks, the agent's only unsafe code
 //!
@@ -16,6 +17,7 @@ mod error;
 mod layout;
 #[cfg(feature = "debug-log")]
 pub mod log;
+mod meter;
 mod object;
 mod options;
 mod pins;
@@ -37,6 +39,7 @@ use kproxy_common::{Counter, Door};
 pub use apply::Report;
 pub use error::{ApplyError, AttachError, OpenError};
 pub use layout::Layout;
+pub use meter::Meter;
 pub use object::OBJECT;
 pub use options::{Options, Sizes};
 pub use pins::RemovedReport;
@@ -157,7 +160,7 @@ impl Dataplane {
     ///
     /// When the map can not be read.
     pub fn counters(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
-        self.tables.counters()
+        self.tables.counters.read()
     }
 
     /// Takes everything that kproxy pinned below the directory out of the kernel, and nothing else.

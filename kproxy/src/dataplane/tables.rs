@@ -19,8 +19,11 @@ pub(super) struct Tables {
     pub(super) frontends: Hash<FrontendKey, Frontend>,
     pub(super) slots: Array<BackendIndex>,
     pub(super) backends: Array<Backend>,
-    counters: PerCpuArray<MapData, u64>,
+    pub(super) counters: Counters,
 }
+
+/// `COUNTERS`.
+pub(super) struct Counters(PerCpuArray<MapData, u64>);
 
 impl Tables {
     /// Opens the pinned maps.
@@ -32,14 +35,12 @@ impl Tables {
             })
         };
         let failed = |map| move |source| OpenError::Map { map, source };
-        let counters = aya::maps::Map::PerCpuArray(pinned(maps::COUNTERS)?);
         Ok(Self {
             addresses: Hash::new(pinned(maps::ADDRESSES)?).map_err(failed(maps::ADDRESSES))?,
             frontends: Hash::new(pinned(maps::FRONTENDS)?).map_err(failed(maps::FRONTENDS))?,
             slots: Array::new(&pinned(maps::SLOTS)?).map_err(failed(maps::SLOTS))?,
             backends: Array::new(&pinned(maps::BACKENDS)?).map_err(failed(maps::BACKENDS))?,
-            counters: PerCpuArray::try_from(counters)
-                .map_err(|error| failed(maps::COUNTERS)(io::Error::other(error)))?,
+            counters: Counters::new(pinned(maps::COUNTERS)?)?,
         })
     }
 
@@ -70,15 +71,25 @@ impl Tables {
                 .collect(),
         })
     }
+}
+
+impl Counters {
+    pub(super) fn new(map: MapData) -> Result<Self, OpenError> {
+        let array = PerCpuArray::try_from(aya::maps::Map::PerCpuArray(map));
+        array.map(Self).map_err(|error| OpenError::Map {
+            map: maps::COUNTERS,
+            source: io::Error::other(error),
+        })
+    }
 
     /// Every counter, summed over the processors.
-    pub(super) fn counters(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
+    pub(super) fn read(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
         let doors = Door::ALL
             .iter()
             .flat_map(|door| Counter::ALL.iter().map(|counter| (*door, *counter)));
         doors
             .map(|(door, counter)| {
-                let values = self.counters.get(&counter::index(door, counter), 0)?;
+                let values = self.0.get(&counter::index(door, counter), 0)?;
                 Ok((door, counter, values.iter().sum()))
             })
             .collect()

@@ -100,14 +100,13 @@ impl Index {
             && let Some(entry) = self.services.get_mut(&previous)
             && entry.remove_slice(name)
         {
-            self.triggers.removed(&previous);
+            self.triggers.discard(&previous);
             self.dirty.insert(previous);
         }
         if let (Some(owner), Some(slice)) = (owner, slice) {
             let entry = self.services.entry(owner.clone()).or_default();
-            if !entry.has_slice(&slice) {
-                self.triggers.changed(&slice);
-                entry.put_slice(slice);
+            self.triggers.add(&owner, &slice, entry.slice(&slice.name));
+            if entry.put_slice(slice) {
                 self.dirty.insert(owner);
             }
         }

@@ -49,17 +49,23 @@ impl Entry {
         service.is_some_and(|service| !service.source_ranges().is_empty())
     }
 
-    /// Whether it is there just as it is.
-    pub(super) fn has_slice(&self, slice: &Slice) -> bool {
-        let position = self.slices.binary_search_by(|other| other.name.cmp(&slice.name));
-        position.is_ok_and(|position| self.slices[position] == *slice)
+    pub(super) fn slice(&self, name: &ObjectName) -> Option<&Slice> {
+        let position = self.slices.binary_search_by(|other| other.name.cmp(name));
+        position.ok().map(|position| &self.slices[position])
     }
 
-    pub(super) fn put_slice(&mut self, slice: Slice) {
+    /// Gives whether that changed anything.
+    pub(super) fn put_slice(&mut self, slice: Slice) -> bool {
         match self.slices.binary_search_by(|other| other.name.cmp(&slice.name)) {
+            Ok(position) if self.slices[position] == slice => {
+                // The same content may tell of a later change.
+                self.slices[position].trigger = slice.trigger;
+                return false;
+            }
             Ok(position) => self.slices[position] = slice,
             Err(position) => self.slices.insert(position, slice),
         }
+        true
     }
 
     /// Gives whether it was there.

@@ -22,7 +22,6 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::jiff::Timestamp;
 use kproxy_common::{Address, Family};
 
 use crate::compile::Place;
@@ -39,6 +38,7 @@ use unread::Unread;
 
 pub use health::HealthChecks;
 pub use rules::Rules;
+pub use triggers::Triggered;
 
 /// The cluster as this node sees it.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Index {
             claims: Claims::default(),
             dirty: BTreeSet::new(),
             health_checks: HealthChecks::new(),
-            triggers: Triggers::default(),
+            triggers: Triggers::since_now(),
             listings: Listings::default(),
             unread: Unread::default(),
             reports: Reports::default(),
@@ -146,9 +146,10 @@ impl Index {
         self.reports.take()
     }
 
-    /// All problems that there are now.
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.reports.current()
+    /// How many problems there are, told or not.
+    #[must_use]
+    pub fn problems(&self) -> usize {
+        self.reports.count()
     }
 
     /// What load balancers shall be told that ask for endpoints of this node, as of the last
@@ -158,10 +159,10 @@ impl Index {
         &self.health_checks
     }
 
-    /// When the changes of endpoints since the last call were triggered, as far as somebody wrote that down. Of those
-    /// before `since` nobody knows how long they have waited for this kproxy to start.
-    pub fn take_triggers(&mut self, since: Timestamp) -> impl Iterator<Item = (Family, Timestamp)> + use<> {
-        self.triggers.take().filter(move |(_, trigger)| *trigger > since)
+    /// The moments of change that slices have told of since the last call. To be taken when everything that was applied
+    /// is in force; before, they wait.
+    pub fn take_triggers(&mut self) -> Vec<Triggered> {
+        self.triggers.take()
     }
 
     /// This node's object, as soon as it has been seen.

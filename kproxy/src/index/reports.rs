@@ -40,10 +40,15 @@ impl Reports {
         }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.current.values().map(Vec::len).sum()
+    }
+
     pub(super) fn take(&mut self) -> Vec<Problem> {
         std::mem::take(&mut self.fresh)
     }
 
+    #[cfg(test)]
     pub(super) fn current(&self) -> impl Iterator<Item = &Problem> {
         self.current.values().flatten()
     }

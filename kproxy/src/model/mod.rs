@@ -25,7 +25,7 @@ pub use port::{parse_port, parse_protocol};
 pub use problem::{Kind, Problem, Reason};
 pub use service::{Created, External, Service, ServicePort, TrafficPolicy};
 pub use service_cidr::ServiceCidr;
-pub use slice::{Conditions, Endpoint, Hints, Slice, SlicePort};
+pub use slice::{Conditions, Endpoint, Hints, Slice, SlicePort, Trigger};
 
 /// What parsing one object gave.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,6 +7,8 @@ use super::{Cidr, Kind, Name, ObjectName, Parsed, Problem, Reason, parse_address
 
 /// The label that says which zone a node is in (semantics 2.38).
 const ZONE: &str = "topology.kubernetes.io/zone";
+/// The taint of a node that the cluster's autoscaler is about to remove, whatever its value and effect.
+const LEAVING: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// What kproxy needs to know of a Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Node {
     pub addresses: Vec<Address>,
     /// The ranges that its pods have their addresses from.
     pub pod_cidrs: Vec<Cidr>,
+    /// Whether load balancers may send to it (semantics 9.09): it is neither being deleted nor about to be.
+    pub eligible: bool,
 }
 
 impl TryFrom<v1::Node> for Parsed<Node> {
@@ -27,6 +31,7 @@ impl TryFrom<v1::Node> for Parsed<Node> {
     fn try_from(node: v1::Node) -> Result<Self, Problem> {
         let name = ObjectName::of(Kind::Node, &node.metadata)?;
         let mut problems = Vec::new();
+        let eligible = is_eligible(&node);
         let zone = node.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE));
         let zone = zone
             .filter(|zone| !zone.is_empty())
@@ -39,6 +44,7 @@ impl TryFrom<v1::Node> for Parsed<Node> {
             zone,
             addresses,
             pod_cidrs,
+            eligible,
         });
         Ok(Self {
             name,
@@ -46,6 +52,12 @@ impl TryFrom<v1::Node> for Parsed<Node> {
             problems,
         })
     }
+}
+
+/// Other taints, being cordoned or not ready do not matter.
+fn is_eligible(node: &v1::Node) -> bool {
+    let mut taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    node.metadata.deletion_timestamp.is_none() && !taints.any(|taint| taint.key == LEAVING)
 }
 
 fn addresses(status: v1::NodeStatus, report: &mut impl FnMut(String, Reason)) -> Vec<Address> {

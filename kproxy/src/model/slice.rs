@@ -12,7 +12,8 @@ use super::{Kind, Name, ObjectName, Parsed, Problem, Reason, parse_address, pars
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The label that takes a slice away from service proxies, whatever its value (semantics 1.03).
 const HEADLESS: &str = "service.kubernetes.io/headless";
-/// The annotation that says when the last change of a pod or Service was that the slice reflects.
+
+/// The annotation that says when the change was made that led to this version of a slice (semantics 9.20).
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// Some endpoints of a service, in one family.
@@ -28,9 +29,23 @@ pub struct Slice {
     pub ports: Box<[SlicePort]>,
     /// The endpoints.
     pub endpoints: Box<[Endpoint]>,
-    /// When what led to its present content has happened, if its writer says so (semantics 9.20).
-    pub trigger: Option<Timestamp>,
+    /// When the change was made that it tells of.
+    pub trigger: Trigger,
 }
+
+/// When something changed that a slice tells of, if it says so in a way that can be read.
+///
+/// It says nothing about endpoints, so any two are equal: a slice that differs in nothing else is unchanged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trigger(pub Option<Timestamp>);
+
+impl PartialEq for Trigger {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Trigger {}
 
 /// A port of all endpoints of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +113,8 @@ impl TryFrom<v1::EndpointSlice> for Parsed<Slice> {
             return Ok(Self::unusable(problem("addressType".into(), reason)));
         };
 
+        let trigger = slice.metadata.annotations.as_ref();
+        let trigger = trigger.and_then(|annotations| annotations.get(TRIGGER)?.parse().ok());
         let mut problems = Vec::new();
         let mut report = |field, reason| problems.push(problem(field, reason));
         let ports = slice.ports.into_iter().flatten().enumerate();
@@ -112,15 +129,13 @@ impl TryFrom<v1::EndpointSlice> for Parsed<Slice> {
             namespace: name.namespace.clone(),
             name: service.as_str().into(),
         };
-        let annotations = slice.metadata.annotations;
-        let trigger = annotations.and_then(|texts| texts.get(TRIGGER)?.parse().ok());
         let object = Some(Slice {
             name: name.clone(),
             service,
             family,
             ports,
             endpoints,
-            trigger,
+            trigger: Trigger(trigger),
         });
         Ok(Self {
             name,

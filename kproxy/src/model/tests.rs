@@ -165,6 +165,66 @@ fn objects_are_small() {
 }
 
 #[test]
+fn nodes_that_load_balancers_may_send_to() {
+    let leaving = "ToBeDeletedByClusterAutoscaler";
+    let rows = [
+        ("9.09 any node", json!({}), true),
+        (
+            "9.09 any value and effect",
+            json!({"spec": {"taints": [{"key": "a", "effect": "NoExecute"}, {"key": leaving, "value": "1", "effect": "PreferNoSchedule"}]}}),
+            false,
+        ),
+        (
+            "9.09 other taints",
+            json!({"spec": {"taints": [{"key": "DeletionCandidateOfClusterAutoscaler", "effect": "NoSchedule"}]}}),
+            true,
+        ),
+        ("9.09 cordoned", json!({"spec": {"unschedulable": true}}), true),
+        (
+            "9.09 not ready",
+            json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}),
+            true,
+        ),
+        (
+            "9.09 being deleted",
+            json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+            false,
+        ),
+    ];
+    for (row, fields, eligible) in rows {
+        assert_eq!(node(fields).eligible, eligible, "{row}");
+    }
+}
+
+#[test]
+fn triggers_of_slices_are_read_and_do_not_count_as_content() {
+    let trigger = |text: Value| {
+        let annotations = json!({"endpoints.kubernetes.io/last-change-trigger-time": text});
+        slice(json!({"metadata": {"annotations": annotations}}))
+    };
+    let rows = [
+        (
+            "9.20",
+            json!("2026-01-01T00:00:01.5Z"),
+            Some("2026-01-01T00:00:01.5Z"),
+        ),
+        (
+            "9.20 with an offset",
+            json!("2026-01-01T02:00:01+02:00"),
+            Some("2026-01-01T00:00:01Z"),
+        ),
+        ("9.20 unparsable", json!("soon"), None),
+        ("9.20 absent", Value::Null, None),
+    ];
+    for (row, text, expected) in rows {
+        let parsed = trigger(text);
+        let read = parsed.trigger.0.map(|time| time.to_string());
+        assert_eq!(read.as_deref(), expected, "{row}");
+        assert_eq!(parsed, slice(json!({})), "{row}");
+    }
+}
+
+#[test]
 fn nodes() {
     let parsed = node(json!({
         "metadata": {"labels": {"topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r"}},

@@ -68,6 +68,10 @@ impl Addresses {
         self.capacity
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.uses.len()
+    }
+
     /// Has the next [`Addresses::settle`] look at every adopted entry that no frontend stands on.
     pub(super) fn drop_unclaimed(&mut self) {
         let unclaimed = self.uses.iter().filter(|(_, entry)| entry.frontends == 0);

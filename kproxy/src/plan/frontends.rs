@@ -45,6 +45,10 @@ impl Frontends {
         self.capacity
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Takes over an entry found in the map; `None` for one that makes no sense.
     pub(super) fn adopt(&mut self, key: FrontendKey, written: Option<Frontend>) {
         self.entries.insert(

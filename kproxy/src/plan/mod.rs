@@ -18,6 +18,7 @@ mod adopt;
 mod applied;
 mod contents;
 mod draft;
+mod fill;
 mod frontends;
 mod install;
 mod kept;
@@ -31,6 +32,7 @@ pub mod wanted;
 
 pub use applied::Applied;
 pub use contents::{Capacity, MapContents};
+pub use fill::Fill;
 pub use quarantine::GRACE;
 pub use step::{Action, Listener, Plan, Problem, ProblemKind, Step};
 pub use wanted::{BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedNode, WantedService};

@@ -12,6 +12,8 @@ pub(super) struct Space {
     by_base: BTreeMap<u32, u32>,
     /// The same runs as (length, base).
     by_length: BTreeSet<(u32, u32)>,
+    /// How many numbers all of them hold.
+    numbers: u32,
 }
 
 impl Space {
@@ -19,6 +21,7 @@ impl Space {
         let mut space = Self {
             by_base: BTreeMap::new(),
             by_length: BTreeSet::new(),
+            numbers: 0,
         };
         space.free(SlotRun {
             base: range.start,
@@ -62,6 +65,11 @@ impl Space {
         true
     }
 
+    /// How many numbers are free, in runs of whatever length.
+    pub(super) fn free_numbers(&self) -> u32 {
+        self.numbers
+    }
+
     /// Gives a run back.
     pub(super) fn free(&mut self, run: SlotRun) {
         let SlotRun { mut base, mut count } = run;
@@ -94,12 +102,14 @@ impl Space {
         if length > 0 {
             self.by_base.insert(base, length);
             self.by_length.insert((length, base));
+            self.numbers += length;
         }
     }
 
     fn remove(&mut self, base: u32, length: u32) {
         self.by_base.remove(&base);
         self.by_length.remove(&(length, base));
+        self.numbers -= length;
     }
 }
 

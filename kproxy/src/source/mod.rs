@@ -9,5 +9,5 @@ mod kubernetes;
 mod manifests;
 
 pub use event::{Change, Event, News};
-pub use kubernetes::{ConnectError, FollowingEnded, KubernetesOptions, kubernetes};
+pub use kubernetes::{ConnectError, FollowingEnded, KubernetesOptions, kubernetes, kubernetes_client};
 pub use manifests::{ManifestsError, manifests};

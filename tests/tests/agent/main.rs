@@ -1,5 +1,6 @@
 //! The agent against an API server, with real pods: nothing that a service's owner does may cost a request.
 
+mod observe;
 mod stage;
 
 use std::ops::Range;

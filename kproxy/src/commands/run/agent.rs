@@ -1,12 +1,13 @@
 //! What the agent does about news: decisions without waiting, so that they can be tested.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::causes::one_line;
 use crate::devices;
 use crate::index::Index;
 use crate::plan::{Applied, GRACE, Plan, Problem};
+use crate::serve::{DeviceDoor, Extent, Reporter, Sync};
 use crate::source::Event;
 
 use super::backoff::Backoff;
@@ -30,10 +31,11 @@ pub(super) struct Agent<K> {
     release_at: Option<Instant>,
     retry: Backoff,
     known: BTreeSet<Problem>,
+    reporter: Reporter,
 }
 
 impl<K: Kernel> Agent<K> {
-    pub(super) fn new(index: Index, applied: Applied, kernel: K) -> Self {
+    pub(super) fn new(index: Index, applied: Applied, kernel: K, reporter: Reporter) -> Self {
         Self {
             index,
             applied,
@@ -45,6 +47,7 @@ impl<K: Kernel> Agent<K> {
             // A plan may be healed only after the grace period.
             retry: Backoff::new(GRACE, LONGEST_PAUSE),
             known: BTreeSet::new(),
+            reporter,
         }
     }
 
@@ -55,23 +58,33 @@ impl<K: Kernel> Agent<K> {
             return;
         };
         for event in events {
+            self.reporter.saw(&event.news);
             self.index.apply(event);
         }
+        self.reporter.node(self.index.node());
+        let now = Instant::now();
         let changes = self.index.take_changes();
         // Some problems, as a frontend that two services ask for, show only when changes are compiled.
         for problem in self.index.take_problems() {
             tracing::warn!("{problem}");
+            self.reporter.problem(&problem);
         }
+        self.tell_how_many_problems();
         if !self.index.synced() {
             return;
         }
         let unread = self.index.unread();
         let settle = unread == 0 && !self.applied.settled();
         if changes.is_empty() && self.programmed && !settle {
-            return;
+            return self.tell_what_is_in_force();
         }
-        let now = Instant::now();
         let services = changes.len();
+        let extent = if settle || !self.programmed {
+            Extent::Full
+        } else {
+            Extent::Partial
+        };
+        let sync = self.reporter.begin(extent, &changes, now);
         let plan = if settle {
             self.applied.settle(changes)
         } else {
@@ -82,7 +95,9 @@ impl<K: Kernel> Agent<K> {
         if let Some(writes) = self.program(&plan, now) {
             let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::info!(services, writes, micros, "programmed");
+            self.reporter.programmed(arrived);
         }
+        self.tell_end(sync);
         self.tell_when_ready();
     }
 
@@ -105,6 +120,7 @@ impl<K: Kernel> Agent<K> {
     /// Opens or closes a door.
     pub(super) fn take_in_device(&mut self, event: devices::Event) {
         self.doors.take_in(event, Instant::now(), &mut self.kernel);
+        self.tell_devices();
         self.tell_when_ready();
     }
 
@@ -119,6 +135,7 @@ impl<K: Kernel> Agent<K> {
     /// Does what was put off until now.
     pub(super) fn wake(&mut self, now: Instant) {
         self.doors.retry(now, &mut self.kernel);
+        self.tell_devices();
         if self.retry.is_due(now) {
             self.heal(now);
         }
@@ -138,6 +155,12 @@ impl<K: Kernel> Agent<K> {
     }
 
     fn heal(&mut self, now: Instant) {
+        let sync = self.reporter.begin(Extent::Full, &BTreeMap::new(), now);
+        self.heal_maps(now);
+        self.tell_end(sync);
+    }
+
+    fn heal_maps(&mut self, now: Instant) {
         let plan = match self.kernel.contents() {
             Ok(contents) => self.applied.heal(contents),
             Err(error) => return self.failed(&error.context("read the maps after a failure"), now),
@@ -159,8 +182,12 @@ impl<K: Kernel> Agent<K> {
         if self.applied.needs_release() && self.release_at.is_none() {
             self.release_at = Some(now + GRACE);
         }
+        self.reporter.fill(self.applied.fill());
         match outcome {
-            Ok(writes) => Some(writes),
+            Ok(writes) => {
+                self.reporter.wrote(writes);
+                Some(writes)
+            }
             Err(error) => {
                 self.failed(&error, now);
                 self.program_others(plan);
@@ -172,8 +199,9 @@ impl<K: Kernel> Agent<K> {
     /// One service that can not be written must not keep the others of its plan waiting.
     fn program_others(&mut self, plan: &Plan) {
         for part in isolate(plan) {
-            if let Err(error) = self.kernel.apply(&part) {
-                tracing::debug!("{}; left for later", one_line(error.as_ref()));
+            match self.kernel.apply(&part) {
+                Ok(writes) => self.reporter.wrote(writes),
+                Err(error) => tracing::debug!("{}; left for later", one_line(error.as_ref())),
             }
         }
     }
@@ -202,6 +230,28 @@ impl<K: Kernel> Agent<K> {
             .collect();
         self.known
             .retain(|problem| plan.problems.contains(problem) || !served.contains(&problem.service));
+        self.tell_how_many_problems();
+    }
+
+    fn tell_how_many_problems(&self) {
+        self.reporter.problems(self.index.problems() + self.known.len());
+    }
+
+    fn tell_devices(&self) {
+        let (open, failed) = self.doors.count();
+        self.reporter.devices(DeviceDoor::Pod, open, failed);
+    }
+
+    fn tell_end(&mut self, sync: Sync) {
+        self.reporter.ended(sync, self.retry.at().is_none());
+        self.tell_what_is_in_force();
+    }
+
+    /// What was taken in counts as done when nothing of it is left to be tried again.
+    fn tell_what_is_in_force(&mut self) {
+        if self.programmed && self.retry.at().is_none() {
+            self.reporter.in_force(self.index.take_triggers());
+        }
     }
 
     fn tell_when_ready(&mut self) {

@@ -36,6 +36,11 @@ impl Doors {
         self.listed
     }
 
+    /// How many doors are open, and how many could not be opened yet.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.open.len() - self.failed.len(), self.failed.len())
+    }
+
     /// When doors that could not be opened are tried again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry.at()

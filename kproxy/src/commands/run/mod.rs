@@ -13,7 +13,8 @@ mod doors;
 mod isolate;
 mod kernel;
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
@@ -24,18 +25,22 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use crate::cli::{RunArgs, SourceArgs};
-use crate::dataplane::{Dataplane, Options};
+use crate::dataplane::{Dataplane, Meter, Options};
 use crate::devices::{self, Rules};
 use crate::index::Index;
 use crate::node::{features, memory, mounts, name, privileges};
 use crate::plan::Applied;
-use crate::source::{Event, KubernetesOptions, kubernetes, manifests};
+use crate::serve::{self as servers, Events, Reporter, Status};
+use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, manifests};
 
 use agent::Agent;
 use kernel::Kernel;
 
 /// How many events may wait; also how many are made one batch at most.
 const QUEUE: usize = 1_024;
+
+/// How often kube-proxy looks at everything; health is measured by it.
+const SYNC_PERIOD: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM or SIGINT; what is in the kernel stays.
 ///
@@ -62,6 +67,7 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let sizes = sizes.resolve(memory::total(), &pinned)?;
     let signals = Signals::catch()?;
     let (source_sender, events) = channel(QUEUE);
+    let status = open_status(source, &node_name).await?;
     let source = open_source(source, &node_name, source_sender).await?;
 
     tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
@@ -80,7 +86,10 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         "data plane in force with what was pinned"
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
-    let agent = Agent::new(Index::new(&node_name), applied, dataplane);
+    let meter = Meter::open(&places.pin_dir).context("open the maps that metrics are read from")?;
+    // Dropping them ends them.
+    let _servers = servers::start(servers::Options::new(&node_name), &status, Arc::new(meter)).await?;
+    let agent = Agent::new(Index::new(&node_name), applied, dataplane, Reporter::new(status));
 
     let (device_sender, device_events) = channel(QUEUE);
     tasks.spawn(source);
@@ -97,26 +106,41 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     .await
 }
 
+/// Events and Node objects are a cluster's; a directory of manifests need not have them.
+async fn open_status(source: &SourceArgs, node_name: &str) -> Result<Status> {
+    let in_cluster = source.manifests.is_none();
+    let events = if in_cluster {
+        let options = kubernetes_options(source, node_name);
+        Events::of_cluster(kubernetes_client(&options).await?, node_name)
+    } else {
+        Events::none()
+    };
+    Status::new(SYNC_PERIOD, in_cluster, events).context("define metrics")
+}
+
 async fn open_source(
     source: &SourceArgs,
     node_name: &str,
     sender: Sender<Event>,
 ) -> Result<BoxFuture<'static, Result<()>>> {
+    if let Some(directory) = source.manifests.clone() {
+        return Ok(manifests(directory, sender)?.map(Ok).boxed());
+    }
+    let following = kubernetes(kubernetes_options(source, node_name), sender).await?;
+    Ok(following.map_err(anyhow::Error::from).boxed())
+}
+
+fn kubernetes_options(source: &SourceArgs, node_name: &str) -> KubernetesOptions {
     let SourceArgs {
-        manifests: directory,
+        manifests: _,
         kubeconfig,
         master,
     } = source.clone();
-    if let Some(directory) = directory {
-        return Ok(manifests(directory, sender)?.map(Ok).boxed());
-    }
-    let options = KubernetesOptions {
+    KubernetesOptions {
         kubeconfig,
         master,
         node_name: node_name.to_owned(),
-    };
-    let following = kubernetes(options, sender).await?;
-    Ok(following.map_err(anyhow::Error::from).boxed())
+    }
 }
 
 #[cfg(feature = "debug-log")]

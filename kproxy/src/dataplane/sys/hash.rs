@@ -168,16 +168,16 @@ impl<K: Pod, V: Pod> Hash<K, V> {
 /// `bpf_attr.batch`
 #[derive(Clone, Copy, NoUninit)]
 #[repr(C)]
-struct Batch {
-    from: u64,
-    to: u64,
-    keys: u64,
-    values: u64,
+pub(super) struct Batch {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) keys: u64,
+    pub(super) values: u64,
     /// After the call: how many were done.
-    count: u32,
-    map: u32,
-    element_flags: u64,
-    flags: u64,
+    pub(super) count: u32,
+    pub(super) map: u32,
+    pub(super) element_flags: u64,
+    pub(super) flags: u64,
 }
 
 /// `bpf_attr.{map_fd, key, value, flags}`

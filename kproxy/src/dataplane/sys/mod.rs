@@ -4,11 +4,13 @@
 //! * [`link`]: links by interface index and cgroup, replaced in place, pinned and found again
 //! * [`hash`]: hash maps by batches
 //! * [`array`]: arrays through shared memory
+//! * [`count`]: how many entries a map has
 //!
 //! Layouts and constants are those of `include/uapi/linux/bpf.h`. An attribute struct here ends after the last field that
 //! is used: the kernel takes the rest as zero.
 
 pub(super) mod array;
+pub(super) mod count;
 pub(super) mod hash;
 pub(super) mod link;
 pub(super) mod pin;

@@ -12,6 +12,7 @@ mod objects;
 mod parts;
 mod random;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;

@@ -256,7 +256,7 @@ fn take(index: &mut Index, wanted: &mut Wanted) {
 }
 
 fn told(index: &Index) -> BTreeSet<String> {
-    index.problems().map(ToString::to_string).collect()
+    index.reports.current().map(ToString::to_string).collect()
 }
 
 proptest! {

@@ -51,6 +51,14 @@ pub enum ConnectError {
     },
 }
 
+/// A client of its own for the same API server: for what is told to the cluster.
+///
+/// # Errors
+/// The options lead to no usable client.
+pub async fn kubernetes_client(options: &KubernetesOptions) -> Result<Client, ConnectError> {
+    connect(options).await.map(|(client, _)| client)
+}
+
 /// Gives the client and the server's URL.
 pub(super) async fn connect(options: &KubernetesOptions) -> Result<(Client, String), ConnectError> {
     let mut config = config(options).await?;

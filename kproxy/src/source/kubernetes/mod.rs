@@ -29,7 +29,7 @@ use super::Event;
 use follow::{Follower, Selection};
 use reach::Reach;
 
-pub use connect::{ConnectError, KubernetesOptions};
+pub use connect::{ConnectError, KubernetesOptions, kubernetes_client};
 
 /// A mistake in kproxy: changes of a kind would be missed from now on.
 #[derive(Debug, Error)]

@@ -1,6 +1,7 @@
 //! The agent with maps that are ordinary collections.
 
 mod left_over;
+mod status;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::commands::run::{Inputs, QUEUE, Signals, serve};
 use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
 use crate::model::{Kind, ObjectName, samples};
 use crate::plan::{Action, Capacity, MapContents};
+use crate::serve::{Events, Status};
 use crate::source::{Change, News};
 
 const CAPACITY: Capacity = Capacity {
@@ -121,11 +123,32 @@ fn write(contents: &mut MapContents, action: &Action) {
 }
 
 fn agent() -> (Agent<Fake>, Fake) {
+    let (agent, kernel, _) = watched_agent();
+    (agent, kernel)
+}
+
+/// For agents that nobody watches.
+fn reporter() -> Reporter {
+    Reporter::new(status())
+}
+
+/// Whatever waits makes it unhealthy at once.
+fn status() -> Status {
+    Status::new(Duration::ZERO, true, Events::none()).expect("metrics")
+}
+
+/// With what probes and scrapes see of it.
+fn watched_agent() -> (Agent<Fake>, Fake, Status) {
     let kernel = Fake::default();
-    (
-        Agent::new(Index::new("here"), Applied::new(CAPACITY), kernel.clone()),
-        kernel,
-    )
+    let status = status();
+    let reporter = Reporter::new(status.clone());
+    let agent = Agent::new(
+        Index::new("here"),
+        Applied::new(CAPACITY),
+        kernel.clone(),
+        reporter,
+    );
+    (agent, kernel, status)
 }
 
 fn synced_agent() -> (Agent<Fake>, Fake) {

@@ -32,6 +32,7 @@ fn restarted_agent() -> (Agent<Fake>, Fake) {
             Index::new("here"),
             Applied::adopt(CAPACITY, pinned),
             kernel.clone(),
+            reporter(),
         ),
         kernel,
     )
