@@ -1,11 +1,13 @@
 //! What `SYS_ADMIN` and the directory of network namespaces are for: a connected UDP socket in a pod is told when its
 //! backend is gone (semantics 7.03, and what kube-proxy can not do for connected sockets).
 
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use kproxy_tests::cluster::{Process, Via};
+use kproxy_tests::cluster::{Process, Via, ip};
 use kproxy_tests::container::Container;
 use kproxy_tests::echo::{Mode, Options};
 use kproxy_tests::workload::{Member, Port, Workload, sockets};
@@ -45,6 +47,28 @@ async fn are_told(stage: Stage<'_>) -> anyhow::Result<()> {
         "nobody needs /run/netns for this"
     );
     Ok(())
+}
+
+/// The namespace of a pod that comes later than the agent is seen by it as well.
+async fn later_pods_are_seen(stage: Stage<'_>) -> anyhow::Result<()> {
+    let agent = stage.start(&stage.container().await?)?;
+    // Goes with the cluster, whose namespaces begin like this.
+    let name = format!("{}-later", stage.cluster.pod("process").namespace().name());
+    ip::batch(None, &[format!("netns add {name}")])?;
+    let identity = |root: &str| -> anyhow::Result<_> {
+        let path = format!("{root}/run/netns/{name}");
+        let metadata = fs::metadata(&path).with_context(|| format!("look at {path}"))?;
+        Ok((metadata.dev(), metadata.ino()))
+    };
+    let (node, container) = (
+        identity("")?,
+        identity(&format!("/proc/{}/root", agent.process().id()))?,
+    );
+    ensure!(
+        node == container,
+        "the agent sees {container:?} instead of {node:?}"
+    );
+    agent.stop()
 }
 
 /// Whether a socket in a pod, connected by a service to a pod that the service then loses, is told.
@@ -95,4 +119,9 @@ fn connected(stage: &Stage<'_>, to: SocketAddr) -> anyhow::Result<Process> {
 #[test]
 fn sockets_in_pods_are_told() {
     on_stage("sockets", are_told);
+}
+
+#[test]
+fn pods_that_come_later_are_seen() {
+    on_stage("later", later_pods_are_seen);
 }
