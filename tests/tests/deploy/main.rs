@@ -5,4 +5,5 @@ mod cleanup;
 mod image;
 mod privileges;
 mod rights;
+mod sockets;
 mod stage;

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use kproxy_tests::apiserver::{ApiServer, Options as ServerOptions};
 use kproxy_tests::cluster::{Agent, Cluster, Process, Via};
 use kproxy_tests::container::{Container, image, kubelet::Kubelet};
-use kproxy_tests::echo::{Options, Outcome};
+use kproxy_tests::echo::{Mode, Options, Outcome};
 use kproxy_tests::kubectl::{self, Overlay};
 use kproxy_tests::workload::{Member, Port, Workload, sockets};
 use kube::Client;
@@ -141,21 +141,30 @@ impl<'a> Stage<'a> {
     pub(crate) fn is_served(&self, addresses: [IpAddr; 2]) -> anyhow::Result<()> {
         for (client, via) in [("process", Via::Socket), ("sandbox", Via::Packet)] {
             for to in sockets(addresses, WEB.port) {
-                let deadline = Instant::now() + BOUND;
-                loop {
-                    let reports = self.cluster.pod(client).ask(via, &Options::to(to))?;
-                    let report = reports.first().context("a client without a report")?;
-                    if report.result == Outcome::Ok && report.pod() == Some("web-1") {
-                        break;
-                    }
-                    ensure!(
-                        Instant::now() < deadline,
-                        "{to} via {via:?} goes on answering with {report:?}"
-                    );
-                }
+                self.ask_until(client, via, &Options::to(to), "web-1")?;
             }
         }
         Ok(())
+    }
+
+    /// A datagram by a new socket comes to this pod.
+    pub(crate) fn is_answered_by(&self, to: SocketAddr, pod: &str) -> anyhow::Result<()> {
+        self.ask_until("process", Via::Socket, &Options::to(to).udp(Mode::Connect), pod)
+    }
+
+    fn ask_until(&self, client: &str, via: Via, options: &Options, pod: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            let reports = self.cluster.pod(client).ask(via, options)?;
+            let report = reports.first().context("a client without a report")?;
+            if report.result == Outcome::Ok && report.pod() == Some(pod) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{client} goes on getting {report:?} via {via:?}"
+            );
+        }
     }
 }
 
@@ -164,7 +173,9 @@ pub(crate) fn on_stage<F>(name: &str, test: F)
 where
     F: for<'a> AsyncFnOnce(Stage<'a>) -> anyhow::Result<()> + Send,
 {
-    let node = |node: kproxy_tests::cluster::NodeBuilder| node.pod("process").pod("sandbox").pod("web-1");
+    let node = |node: kproxy_tests::cluster::NodeBuilder| {
+        node.pod("process").pod("sandbox").pod("web-1").pod("web-2")
+    };
     let cluster = Cluster::builder(name).node("a", node).build().expect("a cluster");
     let run = || -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()

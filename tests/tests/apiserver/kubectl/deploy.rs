@@ -1,6 +1,7 @@
 //! The manifests that put kproxy onto every node of a cluster.
 
 use kproxy_tests::kubectl::{self, Overlay};
+use serde_json::json;
 
 use super::Kubectl;
 
@@ -97,4 +98,33 @@ async fn cleaning_up_takes_the_place_of_serving() {
     let container = &set["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["args"][0], "cleanup");
     assert_eq!(container.get("livenessProbe"), None);
+}
+
+#[tokio::test]
+async fn the_daemon_set_is_on_every_node_and_keeps_to_itself() {
+    let kubectl = Kubectl::start().await;
+    kubectl.run(&["apply", "-k", &folder("kproxy")]);
+    let set = kubectl.json(&["get", "daemonset", "kproxy", "-n", "kube-system", "-o", "json"]);
+
+    let pod = &set["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let probe = |name: &str| &container[name]["httpGet"];
+    let rows = [
+        (&pod["priorityClassName"], json!("system-node-critical")),
+        (&pod["hostNetwork"], json!(true)),
+        (&pod["tolerations"], json!([{"operator": "Exists"}])),
+        (&pod["serviceAccountName"], json!("kproxy")),
+        (&probe("livenessProbe")["path"], json!("/livez")),
+        (&probe("livenessProbe")["port"], json!(10256)),
+        (&probe("readinessProbe")["path"], json!("/healthz")),
+        (&probe("readinessProbe")["port"], json!(10256)),
+        (&container["securityContext"]["privileged"], json!(false)),
+        (
+            &container["securityContext"]["seccompProfile"]["type"],
+            json!("RuntimeDefault"),
+        ),
+    ];
+    for (field, expected) in rows {
+        assert_eq!(*field, expected, "{set:#}");
+    }
 }
