@@ -57,6 +57,7 @@ const SLOTS: Scale = Scale {
     least: 524_288,
     most: 8_388_608,
 };
+
 /// What a machine is taken to have when it does not say.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
 
@@ -66,6 +67,8 @@ const FLOW_ENTRIES: Range = 1_024..=67_108_864;
 const FRONTEND_ENTRIES: Range = 16..=4_194_304;
 const BACKEND_ENTRIES: Range = 16..=16_777_216;
 const SLOT_ENTRIES: Range = 16..=268_435_456;
+const AFFINITY_ENTRIES: Range = 16..=67_108_864;
+const SOURCE_RANGE_ENTRIES: Range = 16..=16_777_216;
 
 /// The options. Every size counts entries; all tables together take about 1 % of the memory by default. Defaults are
 /// rounded up to powers of two, and never less than the pinned table has.
@@ -100,12 +103,12 @@ pub struct SizeArgs {
 
     /// Clients that are remembered for session affinity, each once for each service port [default: 4096 per GiB of
     /// memory, 16384 to 1048576].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(FLOW_ENTRIES))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(AFFINITY_ENTRIES))]
     pub affinity: Option<u32>,
 
     /// Ranges of clients that may ask services (loadBalancerSourceRanges), counted once for each service port; a
     /// changed list needs its places twice [default: 4096 per GiB of memory, 16384 to 262144].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(FRONTEND_ENTRIES))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(SOURCE_RANGE_ENTRIES))]
     pub source_ranges: Option<u32>,
 }
 
@@ -150,8 +153,8 @@ impl SizeArgs {
             ("frontends", frontends, FRONTEND_ENTRIES),
             ("backends", backends, BACKEND_ENTRIES),
             ("slots", slots, SLOT_ENTRIES),
-            ("affinity", affinity, FLOW_ENTRIES),
-            ("sourceRanges", source_ranges, FRONTEND_ENTRIES),
+            ("affinity", affinity, AFFINITY_ENTRIES),
+            ("sourceRanges", source_ranges, SOURCE_RANGE_ENTRIES),
         ];
         fields.into_iter().filter_map(|(name, asked, range)| {
             let asked = asked.filter(|asked| !range.contains(&i64::from(*asked)))?;

@@ -2,6 +2,8 @@
 //!
 //! Needs root. Each test has a network namespace of its own, which ends with its thread.
 
+#![expect(clippy::panic, reason = "helpers of tests fail the test")]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::ensure;
 use kproxy_tests::cluster::{AgentOptions, Cluster, Cni, Via};
 use kproxy_tests::echo::{Options, Outcome};
 
@@ -61,6 +62,9 @@ fn a_changed_file_ends_the_agent_and_no_connection_11_14() -> anyhow::Result<()>
     let _server = cluster.pod("web").serve(Via::Socket, &[8080], &[])?;
     let to: SocketAddr = "10.96.0.10:80".parse()?;
 
+    // Left behind by a kube-proxy.
+    nft(&cluster, &["add", "table", "ip", "kube-proxy"])?;
+
     let agent = cluster.node("a").start_agent(&options)?;
     let started = agent.messages("starting");
     assert_eq!(started[0]["node"], "a", "10.06 the flag wins");
@@ -74,7 +78,12 @@ fn a_changed_file_ends_the_agent_and_no_connection_11_14() -> anyhow::Result<()>
     request.interval = Duration::from_millis(2);
     let load = cluster.pod("client").load(Via::Packet, &request, 2)?;
 
-    fs::write(&file, CONFIG.replace("mode: nftables", "mode: iptables"))?;
+    assert!(
+        nft(&cluster, &["list", "tables"])?.contains("kube-proxy"),
+        "10.16 not touched"
+    );
+    let changed = CONFIG.replace("mode: nftables", "mode: iptables");
+    fs::write(&file, format!("{changed}removeKubeProxyRules: true\n"))?;
     let (status, log) = agent.ended(BOUND)?;
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(
@@ -89,6 +98,8 @@ fn a_changed_file_ends_the_agent_and_no_connection_11_14() -> anyhow::Result<()>
 
     let agent = cluster.node("a").start_agent(&options)?;
     assert_eq!(agent.messages("starting")[0]["mode"], "iptables", "9.17");
+    agent.wait_for_message(BOUND, |message, _| message == "removed table ip kube-proxy (nft)")?;
+    assert_eq!(nft(&cluster, &["list", "tables"])?, "", "10.16 removed as asked");
     fs::remove_file(&file)?;
     let (status, log) = agent.ended(BOUND)?;
     assert_eq!(status.code(), Some(1), "{log}");
@@ -96,6 +107,15 @@ fn a_changed_file_ends_the_agent_and_no_connection_11_14() -> anyhow::Result<()>
     let (totals, failures) = load.stop()?;
     assert!(failures.is_empty(), "{totals:?} {failures:?}");
     Ok(())
+}
+
+/// Runs `nft` on the node, and answers what it says.
+fn nft(cluster: &Cluster, arguments: &[&str]) -> anyhow::Result<String> {
+    let host = cluster.node("a").host();
+    let mut process = host.run_program(Via::Packet, "/usr/sbin/nft".as_ref(), arguments)?;
+    let status = process.wait(BOUND)?;
+    ensure!(status.success(), "nft {arguments:?}: {}", process.stderr().text());
+    Ok(process.stdout().text())
 }
 
 fn options(services: &Path, file: &Path) -> AgentOptions {

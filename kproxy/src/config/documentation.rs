@@ -36,20 +36,17 @@ fn names(column: usize, wanted: impl Fn(&[&str]) -> bool) -> BTreeSet<String> {
 
 /// The paths of everything that is no section.
 fn leaves(document: &Value, path: &str, leaves: &mut BTreeSet<String>) {
-    match document {
-        Value::Object(fields) if !fields.is_empty() => {
-            for (name, value) in fields {
-                let path = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
-                self::leaves(value, &path, leaves);
-            }
-        }
-        _ => {
-            leaves.insert(path.to_owned());
-        }
+    let Some(fields) = document.as_object().filter(|fields| !fields.is_empty()) else {
+        leaves.insert(path.to_owned());
+        return;
+    };
+    for (name, value) in fields {
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        self::leaves(value, &path, leaves);
     }
 }
 

@@ -85,10 +85,10 @@ fn a_default_may_depend_on_the_primary_family_10a() {
 #[test]
 fn what_is_not_known_is_noted_and_ignored_10_01() {
     let text = format!(
-        "{KUBE_PROXY}tomorrow: 1\niptables: {{masqueradeAll: false, also: {{deep: 1}}}}\nmode: ipvs\nmode: nftables\n"
+        "{KUBE_PROXY}tomorrow: 1\niptables: {{masqueradeAll: false, also: {{deep: 1}}}}\nmode: nftables\nmode: ipvs\n"
     );
     let loaded = with_file(&text, &[]).expect("a configuration");
-    assert_eq!(loaded.config.mode, Mode::Nftables, "the last one counts");
+    assert_eq!(loaded.config.mode, Mode::Ipvs, "the last one counts");
     let told = loaded.notes.join("\n");
     for expected in [
         "KubeProxyConfiguration.tomorrow",
