@@ -53,14 +53,23 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Starts the thread, in the network namespace of this one, with a first sweep: backends may have gone while no
+    /// Starts the thread, which tells of each sweep and how long it took, in the network namespace of this one, with a first sweep: backends may have gone while no
     /// agent ran, or right before the last one was killed.
     ///
     /// # Errors
     ///
     /// When no thread can be started.
-    pub fn start(sources: Sources, peers: StalePeers) -> io::Result<Self> {
-        Self::start_with(move |served| sweep(&sources, &peers, served))
+    pub fn start(
+        sources: Sources,
+        peers: StalePeers,
+        told: impl Fn(&Report, Duration) + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::start_with(move |served| {
+            let start = Instant::now();
+            let report = sweep(&sources, &peers, served);
+            told(&report, start.elapsed());
+            report
+        })
     }
 
     fn start_with(sweep: impl FnMut(&BTreeSet<Endpoint>) -> Report + Send + 'static) -> io::Result<Self> {
@@ -146,6 +155,7 @@ impl Statistics {
             denied: _,
             sockets: _,
             destroyed,
+            destroyed_by_family: _,
             errors,
         } = report;
         self.sweeps += 1;
@@ -172,6 +182,7 @@ impl Log {
             denied,
             sockets,
             destroyed,
+            destroyed_by_family: _,
             errors,
         } = report;
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

@@ -36,7 +36,7 @@ use crate::index::Index;
 use crate::node::{features, memory, mounts, name, privileges};
 use crate::plan::Applied;
 use crate::serve::{self as servers, Events, Reporter, Status};
-use crate::sockets::{Sources, Sweeper};
+use crate::sockets::{Report, Sources, Sweeper};
 use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, manifests};
 
 use agent::Agent;
@@ -97,7 +97,7 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let meter = Meter::open(&places.pin_dir).context("open the maps that metrics are read from")?;
     // Dropping them ends them.
     let _servers = servers::start(servers::Options::new(&node_name), &status, Arc::new(meter)).await?;
-    let sweeper = start_sweeper(&mut dataplane);
+    let sweeper = start_sweeper(&mut dataplane, status.clone());
     let agent = Agent::new(
         Index::new(&node_name),
         applied,
@@ -124,9 +124,10 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
 }
 
 /// Services work without it, so that what it lacks is no reason to fail.
-fn start_sweeper(dataplane: &mut Dataplane) -> Option<Sweeper> {
+fn start_sweeper(dataplane: &mut Dataplane, status: Status) -> Option<Sweeper> {
+    let told = move |report: &Report, took| status.swept(took, &report.destroyed_by_family);
     let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
-    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(Sources::default(), peers)?));
+    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(Sources::default(), peers, told)?));
     sweeper
         .inspect_err(|error| {
             let error = one_line(error.as_ref());
