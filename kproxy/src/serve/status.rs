@@ -58,10 +58,13 @@ impl Status {
         self.locked_health().report(Moment::now())
     }
 
-    /// Notes a sweep of sockets and flows that held on to UDP backends that are gone: how long it took, and how many
-    /// were ended.
-    pub fn swept(&self, family: Family, took: Duration, ended: u64) {
-        self.counted().swept(family, took, ended);
+    /// Notes a sweep of sockets that held on to UDP backends that are gone: how long it took, for both families, and
+    /// how many of which family were ended.
+    pub fn swept(&self, took: Duration, ended: &BTreeMap<Family, u64>) {
+        for family in FAMILIES {
+            let ended = ended.get(&family).copied().unwrap_or_default();
+            self.counted().swept(family, took, ended);
+        }
     }
 
     /// Where notices for people go.

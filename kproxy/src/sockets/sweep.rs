@@ -25,8 +25,8 @@ pub struct Report {
     pub sockets: usize,
     /// Those that were ended.
     pub destroyed: usize,
-    /// The same by the family of the backend.
-    pub by_family: BTreeMap<Family, u64>,
+    /// The same by the family of the address that they were connected to.
+    pub destroyed_by_family: BTreeMap<Family, u64>,
     /// What went wrong; each time, the rest of one namespace was left out.
     pub errors: Vec<anyhow::Error>,
 }
@@ -116,11 +116,8 @@ fn look(reasons: &Reasons, report: &mut Report) -> Result<()> {
                     format!("end a UDP socket that is connected to {}", socket.destination)
                 })?;
                 report.destroyed += usize::from(destroyed);
-                let of_family = report
-                    .by_family
-                    .entry(socket.destination.address.family())
-                    .or_default();
-                *of_family += u64::from(destroyed);
+                let family = socket.destination.address.family();
+                *report.destroyed_by_family.entry(family).or_default() += u64::from(destroyed);
             }
         }
     }

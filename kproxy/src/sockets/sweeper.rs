@@ -53,8 +53,8 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Starts the thread, in the network namespace of this one, with a first sweep: backends may have gone while no
-    /// agent ran, or right before the last one was killed. `told` hears of each sweep and how long it took.
+    /// Starts the thread, which tells of each sweep and how long it took, in the network namespace of this one, with a first sweep: backends may have gone while no
+    /// agent ran, or right before the last one was killed.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl Sweeper {
     pub fn start(
         sources: Sources,
         peers: StalePeers,
-        mut told: impl FnMut(&Report, Duration) + Send + 'static,
+        told: impl Fn(&Report, Duration) + Send + 'static,
     ) -> io::Result<Self> {
         Self::start_with(move |served| {
             let start = Instant::now();
@@ -124,6 +124,7 @@ fn serve(
         let request = if look_again {
             requests.recv_timeout(SECOND_LOOK)
         } else {
+            served.clear();
             requests.recv().map_err(RecvTimeoutError::from)
         };
         let requested = match request {
@@ -142,10 +143,6 @@ fn serve(
         log.tell(&report, duration);
         // Of two sockets with the same addresses (SO_REUSEPORT) the kernel finds one at a time.
         look_again = requested || report.destroyed > 0;
-        if !requested {
-            // Whoever asks for a service address after that does so by a way that the socket door never sees.
-            served.clear();
-        }
         thread::sleep((duration * REST).min(LONGEST_REST));
     }
 }
@@ -158,7 +155,7 @@ impl Statistics {
             denied: _,
             sockets: _,
             destroyed,
-            by_family: _,
+            destroyed_by_family: _,
             errors,
         } = report;
         self.sweeps += 1;
@@ -185,7 +182,7 @@ impl Log {
             denied,
             sockets,
             destroyed,
-            by_family: _,
+            destroyed_by_family: _,
             errors,
         } = report;
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
@@ -185,6 +185,41 @@ async fn events(stage: Stage<'_>) -> Result<()> {
     let problems = metric(&stage, "kproxy_problems", "")?;
     ensure!(problems >= 1.0, "{problems} problems");
     Ok(())
+}
+
+/// A load balancer learns on the Service's own port whether the node has endpoints of it.
+async fn health_check_port(stage: Stage<'_>) -> Result<()> {
+    const PORT: u16 = 32_100;
+    stage.workload.create("web", &[WEB]).await?;
+    let services = Api::<Service>::default_namespaced(stage.api.client()?);
+    let spec = json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": PORT});
+    let patch = Patch::Merge(json!({ "spec": spec }));
+    services.patch("web", &PatchParams::default(), &patch).await?;
+    // Of these the first is on node a, and the second and third are not.
+    for (members, code, count) in [(0..1, 200, 1), (1..3, 503, 0), (0..3, 200, 1)] {
+        stage
+            .workload
+            .publish("web", &[WEB], &stage.members(members))
+            .await?;
+        let answers = async || {
+            let Ok((found, body)) = get(&stage, PORT, "/") else {
+                return Ok(false);
+            };
+            let body: Value = serde_json::from_str(&body)?;
+            Ok(found == code && body["localEndpoints"] == count)
+        };
+        until("3.53, 3.55, 3.56", answers).await?;
+    }
+    let patch = Patch::Merge(
+        json!({"spec": {"type": "ClusterIP", "externalTrafficPolicy": null, "healthCheckNodePort": null}}),
+    );
+    services.patch("web", &PatchParams::default(), &patch).await?;
+    until("3.58 closed", async || Ok(get(&stage, PORT, "/").is_err())).await
+}
+
+#[test]
+fn health_check_node_ports_follow_the_endpoints() {
+    on_stage("healthport", Cni::RoutedVeth, Server::Any, health_check_port);
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! What the agent is made of, opened as the configuration says.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
-use kproxy_common::Family;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
@@ -84,12 +82,7 @@ pub(super) fn sweeper(dataplane: &mut Dataplane, directories: &[PathBuf], status
         directories: directories.to_vec(),
         ..Sources::default()
     };
-    let told = move |report: &Report, took: Duration| {
-        for family in [Family::V4, Family::V6] {
-            let ended = report.by_family.get(&family).copied().unwrap_or_default();
-            status.swept(family, took, ended);
-        }
-    };
+    let told = move |report: &Report, took| status.swept(took, &report.destroyed_by_family);
     let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
     let sweeper = peers.and_then(|peers| Ok(Sweeper::start(sources, peers, told)?));
     sweeper

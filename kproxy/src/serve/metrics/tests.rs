@@ -161,7 +161,7 @@ fn what_happened_is_told() {
     reporter.in_force([(Family::V6, a_while_ago)]);
     reporter.problems(3);
     reporter.devices(DeviceDoor::Pod, 5, 1);
-    status.swept(Family::V4, Duration::from_millis(3), 2);
+    status.swept(Duration::from_millis(3), &[(Family::V4, 2)].into());
     reporter.fill([Fill {
         map: maps::FRONTENDS,
         entries: 9,
