@@ -12,7 +12,10 @@ use crate::tables::Tables;
 #[inline(always)]
 pub(super) fn role<S: Socket, T: Tables>(socket: &S, tables: &T, address: &Address) -> AddressRole {
     let role = tables.address(address);
-    if address.is_loopback() && tables.settings().loopback_node_ports != 0 && is_of_node(socket, tables) {
+    if address.is_loopback()
+        && tables.settings().serves_loopback(address.family())
+        && is_of_node(socket, tables)
+    {
         role.union(AddressRole::NODE)
     } else {
         role
