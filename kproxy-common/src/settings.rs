@@ -52,7 +52,7 @@ impl Settings {
         tcp_idle: Nanoseconds::from_seconds(86_400),
         touch_after: Nanoseconds::from_seconds(1),
         node_namespace: 0,
-        loopback_node_ports: bit(Family::V4) | bit(Family::V6),
+        loopback_node_ports: 0,
     };
 
     /// What to set for these families.
@@ -69,6 +69,7 @@ impl Settings {
     }
 }
 
+#[inline(always)]
 const fn bit(family: Family) -> u64 {
     match family {
         Family::V4 => 1 << 0,

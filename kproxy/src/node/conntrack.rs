@@ -85,22 +85,33 @@ fn sysctl(root: &Path, name: &str, wanted: u64, done: &mut Done) -> Result<(), C
             done.left
                 .push(format!("{name} (it is another network namespace's to set)"));
         }
-        Some(_) => write(&file, name, wanted, done)?,
+        Some(_) => write_unless_read_only(&file, name, wanted, done)?,
     }
     Ok(())
 }
 
-/// The table is only ever made larger. A read-only /sys, as containers have it, only costs speed.
+/// In a container /proc/sys and /sys are read-only. kproxy needs nothing of conntrack, so that what is set for it there
+/// for others' sake is no reason to keep a node without Services.
+fn write_unless_read_only(
+    file: &Path,
+    name: &str,
+    wanted: u64,
+    done: &mut Done,
+) -> Result<(), ConntrackError> {
+    match write(file, name, wanted, done) {
+        Err(error) if error.source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            done.left.push(format!("{name} (it is read-only here)"));
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// The table is only ever made larger.
 fn hash_size(root: &Path, least: u64, done: &mut Done) -> Result<(), ConntrackError> {
     let file = root.join(HASH_SIZE);
     match read(&file)? {
-        Some(found) if found < least => match write(&file, "hashsize", least, done) {
-            Err(error) if error.source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                done.left.push("hashsize (/sys is read-only)".to_owned());
-                Ok(())
-            }
-            outcome => outcome,
-        },
+        Some(found) if found < least => write_unless_read_only(&file, "hashsize", least, done),
         Some(_) | None => Ok(()),
     }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use kproxy::dataplane::Sizes;
-use kproxy_common::FlowState;
+use kproxy_common::{FlowState, Settings};
 use kproxy_ebpf::{Action, Packet as _, forward, reject, reply};
 
 use super::row::{Half, Row};
 use super::simulation::{Fate, Hook, Machine, Simulation};
-use super::world::{NODE, NODE_NAMESPACE};
+use super::world::{FAMILIES, NODE, NODE_NAMESPACE};
 use crate::host::{Buffer, MemoryTables, Programmer};
 
 /// The library with maps in memory.
@@ -25,6 +25,7 @@ impl HostMachine {
     pub fn new(seed: u64) -> Self {
         let mut tables = MemoryTables::new(seed);
         tables.settings.node_namespace = NODE_NAMESPACE;
+        tables.settings.loopback_node_ports = Settings::loopback_node_ports(FAMILIES);
         Self {
             programmer: Programmer::new(NODE, Sizes::default().capacity()),
             tables,

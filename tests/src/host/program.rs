@@ -1,5 +1,6 @@
 //! From manifests to map writes, through the same code as in the agent.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
@@ -7,7 +8,7 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kproxy::index::Index;
-use kproxy::model::{Kind, Parsed, Problem};
+use kproxy::model::{Cidr, Kind, Parsed, Problem};
 use kproxy::plan::{Applied, Capacity, GRACE, Plan, WantedNode, WantedService};
 use kproxy::source::{Change, Event, News};
 use serde::Deserialize;
@@ -56,14 +57,28 @@ impl Programmer {
     }
 }
 
-/// What the data plane of a node shall do for a cluster of exactly these objects.
-///
-/// # Errors
-/// When a manifest is not as it should be.
-pub fn wanted(node: &str, manifests: &str) -> anyhow::Result<Vec<WantedService>> {
-    let mut index = Index::new(node);
-    feed(&mut index, manifests)?;
-    Ok(index.take_changes().into_values().flatten().collect())
+/// What the data plane of a node shall do.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// For every service port.
+    pub services: Vec<WantedService>,
+    /// With addresses of no service.
+    pub service_cidrs: BTreeSet<Cidr>,
+}
+
+impl Wanted {
+    /// For a cluster of exactly these objects.
+    ///
+    /// # Errors
+    /// When a manifest is not as it should be.
+    pub fn new(node: &str, manifests: &str) -> anyhow::Result<Self> {
+        let mut index = Index::new(node);
+        feed(&mut index, manifests)?;
+        Ok(Self {
+            services: index.take_changes().into_values().flatten().collect(),
+            service_cidrs: index.service_cidrs(),
+        })
+    }
 }
 
 /// The node as its object describes it: `NodePorts` are served under its addresses, and it has no others.

@@ -1,12 +1,17 @@
 //! What the pinned maps of a node say, compared with what is wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context;
-use aya::maps::{Array, HashMap, Map, MapData};
-use kproxy::plan::{Endpoint, WantedService};
-use kproxy_common::{Backend, BackendFlags, Frontend, FrontendKey, SlotRun, maps};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData};
+use kproxy::model::Cidr;
+use kproxy::plan::Endpoint;
+use kproxy_common::{
+    AddressRange, Backend, BackendFlags, Frontend, FrontendKey, RangeSetId, SlotRun, SourceRange, maps,
+};
+
+use crate::host::program::Wanted;
 
 /// Few enough that reading all of them takes no time.
 const BACKENDS: u32 = 512;
@@ -30,10 +35,22 @@ pub(super) struct Maps {
     frontends: HashMap<MapData, [u8; size_of::<FrontendKey>()], [u8; size_of::<Frontend>()]>,
     slots: Array<MapData, u32>,
     backends: Array<MapData, [u8; size_of::<Backend>()]>,
+    source_ranges: LpmTrie<MapData, [u8; size_of::<SourceRange>()], u32>,
+    service_cidrs: Array<MapData, [u8; size_of::<AddressRange>()]>,
 }
 
-/// What a frontend leads to: its flags, and the endpoints for clients inside.
-type View = BTreeMap<FrontendKey, (u32, Vec<Endpoint>)>;
+/// What a frontend offers clients inside.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    flags: u32,
+    affinity_seconds: u32,
+    ranges: Ranges,
+    endpoints: Vec<Endpoint>,
+}
+
+type View = BTreeMap<FrontendKey, Seen>;
+/// Prefix lengths and addresses.
+type Ranges = BTreeSet<(u32, [u32; 4])>;
 
 impl Maps {
     pub(super) fn open(pin_dir: &Path) -> anyhow::Result<Self> {
@@ -44,17 +61,28 @@ impl Maps {
             frontends: HashMap::try_from(Map::HashMap(open(maps::FRONTENDS)?))?,
             slots: Array::try_from(Map::Array(open(maps::SLOTS)?))?,
             backends: Array::try_from(Map::Array(open(maps::BACKENDS)?))?,
+            source_ranges: LpmTrie::try_from(Map::LpmTrie(open(maps::SOURCE_RANGES)?))?,
+            service_cidrs: Array::try_from(Map::Array(open(maps::SERVICE_CIDRS)?))?,
         })
     }
 
     /// Whether the maps say exactly this; else what differs.
-    pub(super) fn compare(&self, wanted: &[WantedService]) -> anyhow::Result<Result<(), String>> {
+    pub(super) fn compare(&self, wanted: &Wanted) -> anyhow::Result<Result<(), String>> {
         let mut expected = View::new();
         let mut living = Vec::new();
-        for service in wanted {
+        for service in &wanted.services {
             for (key, frontend) in &service.frontends {
-                let endpoints = service.set(frontend.inside).to_vec();
-                expected.insert(*key, (frontend.flags.bits(), endpoints));
+                let seen = Seen {
+                    flags: frontend.flags.bits(),
+                    affinity_seconds: frontend.affinity_seconds,
+                    ranges: if frontend.restricted {
+                        service.source_ranges.iter().map(prefix).collect()
+                    } else {
+                        Ranges::new()
+                    },
+                    endpoints: service.set(frontend.inside).to_vec(),
+                };
+                expected.insert(*key, seen);
             }
             living.extend(service.endpoints.keys().copied());
         }
@@ -69,11 +97,31 @@ impl Maps {
         if alive != living {
             return Ok(Err(format!("{alive:?} are alive instead of {living:?}")));
         }
+        let listed = self.listed_cidrs()?;
+        if listed.len() != wanted.service_cidrs.len()
+            || !wanted
+                .service_cidrs
+                .iter()
+                .all(|cidr| listed.contains(&cidr.range()))
+        {
+            return Ok(Err(format!(
+                "SERVICE_CIDRS are {listed:?} instead of {:?}",
+                wanted.service_cidrs
+            )));
+        }
         Ok(Ok(()))
     }
 
     fn view(&self) -> anyhow::Result<View> {
         let mut view = View::new();
+        let mut sets: BTreeMap<RangeSetId, Ranges> = BTreeMap::new();
+        for key in self.source_ranges.keys() {
+            let key = key?;
+            let range: SourceRange = bytemuck::pod_read_unaligned(&key.data());
+            sets.entry(range.set)
+                .or_default()
+                .insert((key.prefix_len(), range.address));
+        }
         for entry in &self.frontends {
             let (key, value) = entry?;
             let key: FrontendKey = bytemuck::pod_read_unaligned(&key);
@@ -83,9 +131,27 @@ impl Maps {
                 .map(|slot| Ok(endpoint(&self.backend(self.slots.get(&slot, 0)?)?)))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             endpoints.sort_unstable();
-            view.insert(key, (frontend.flags.bits(), endpoints));
+            let seen = Seen {
+                flags: frontend.flags.bits(),
+                affinity_seconds: frontend.affinity_seconds,
+                ranges: sets.get(&frontend.ranges).cloned().unwrap_or_default(),
+                endpoints,
+            };
+            view.insert(key, seen);
         }
         Ok(view)
+    }
+
+    fn listed_cidrs(&self) -> anyhow::Result<Vec<AddressRange>> {
+        let mut listed = Vec::new();
+        for index in 0..maps::SERVICE_CIDRS_MAX {
+            let range: AddressRange = bytemuck::pod_read_unaligned(&self.service_cidrs.get(&index, 0)?);
+            if range.is_unset() {
+                break;
+            }
+            listed.push(range);
+        }
+        Ok(listed)
     }
 
     fn living(&self) -> anyhow::Result<Vec<Endpoint>> {
@@ -103,6 +169,11 @@ impl Maps {
     fn backend(&self, index: u32) -> anyhow::Result<Backend> {
         Ok(bytemuck::pod_read_unaligned(&self.backends.get(&index, 0)?))
     }
+}
+
+fn prefix(cidr: &Cidr) -> (u32, [u32; 4]) {
+    let length = SourceRange::prefix_length(cidr.family(), cidr.length);
+    (length, cidr.address.words())
 }
 
 fn endpoint(backend: &Backend) -> Endpoint {

@@ -17,6 +17,7 @@ use super::row::{End, Expect, Row, Step};
 use super::state::State;
 use super::world::{self, PODS, Pod, SERVED};
 use crate::cluster::{self, Agent, AgentOptions, Cluster, Cni, Host, Process};
+use crate::host::program::Wanted;
 use maps::Maps;
 use stream::Stream;
 
@@ -139,7 +140,7 @@ impl Netns {
         fs::rename(path(".next"), path("services.yaml"))?;
         let deadline = Instant::now() + PROGRAMMED;
         for node in self.cluster.nodes() {
-            let wanted = crate::host::program::wanted(node.name(), &manifests)?;
+            let wanted = Wanted::new(node.name(), &manifests)?;
             let maps = Maps::open(node.pin_dir())?;
             while let Err(difference) = maps.compare(&wanted)? {
                 if Instant::now() > deadline {
