@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::explain::ExplainArgs;
 use crate::config::flags::{KubeProxyFlags, LoggingFlags, OwnFlags};
 use crate::paths::is_pin_dir;
 
@@ -24,6 +25,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Remove everything kproxy has put into this node's kernel, and nothing else.
     Cleanup(CleanupArgs),
+    /// Say what would happen to a packet, and why: on this node, or on one that manifests describe.
+    Explain(Box<ExplainArgs>),
     /// Print the version.
     Version,
 }
@@ -126,7 +129,7 @@ mod tests {
             .command
         {
             Command::Run(run) => Ok(*run),
-            other @ (Command::Cleanup(_) | Command::Version) => Err(format!("{other:?}")),
+            other => Err(format!("{other:?}")),
         }
     }
 

@@ -4,10 +4,14 @@
 //! * [`set_up`](set_up::set_up): its privileged preparation
 //! * [`write`](write::write): its configuration with all defaults
 //! * [`cleanup`](cleanup::cleanup): leaves a node as if no proxy had ever been there
+//! * [`explain`](explain::explain): what would happen to a packet, and why
+//! * [`look`]: what commands that only look have in common
 //! * [`logging`]: where the log goes
 
 pub mod cleanup;
+pub mod explain;
 pub mod logging;
+pub mod look;
 pub mod run;
 pub mod set_up;
 pub mod write;
