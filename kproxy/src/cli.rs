@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::explain::ExplainArgs;
+use crate::commands::services::ServicesArgs;
+use crate::commands::status::StatusArgs;
 use crate::config::flags::{KubeProxyFlags, LoggingFlags, OwnFlags};
 use crate::paths::is_pin_dir;
 
@@ -27,6 +29,10 @@ pub enum Command {
     Cleanup(CleanupArgs),
     /// Say what would happen to a packet, and why: on this node, or on one that manifests describe.
     Explain(Box<ExplainArgs>),
+    /// Show what kproxy has on this node: programs, maps and how full they are, outcomes.
+    Status(StatusArgs),
+    /// Show which services are programmed on this node, and with which endpoints.
+    Services(ServicesArgs),
     /// Print the version.
     Version,
 }
