@@ -129,14 +129,12 @@ mod tests {
     use super::*;
 
     fn run(arguments: &[&str]) -> Result<RunArgs, String> {
-        let arguments = ["kproxy", "run"].iter().chain(arguments);
-        match Cli::try_parse_from(arguments)
-            .map_err(|error| error.to_string())?
-            .command
-        {
-            Command::Run(run) => Ok(*run),
-            other => Err(format!("{other:?}")),
-        }
+        let all = ["kproxy", "run"].iter().chain(arguments);
+        let parsed = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
+        let Command::Run(run) = parsed.command else {
+            return Err(format!("{arguments:?} are not for `kproxy run`"));
+        };
+        Ok(*run)
     }
 
     #[test]
