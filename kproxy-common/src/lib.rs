@@ -8,6 +8,7 @@
 //! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
 //! * [`socket`]: what the socket door remembers about a socket
 //! * [`counter`]: every outcome at every door
+//! * [`name`]: names of services, for people
 //! * [`check`]: how a value names its key
 //! * [`settings`]: constants the agent fixes when it loads the programs
 //! * [`maps`]: map names, sizes and the layout version of the pins
@@ -30,6 +31,7 @@ pub mod counter;
 pub mod flow;
 pub mod frontend;
 pub mod maps;
+pub mod name;
 pub mod range;
 pub mod settings;
 pub mod socket;
@@ -40,6 +42,7 @@ pub use backend::{Backend, BackendFlags, BackendIndex, Epoch, Generation};
 pub use counter::{Counter, Door};
 pub use flow::{Applies, Flow, FlowState, Tuple};
 pub use frontend::{AddressRole, Frontend, FrontendFlags, FrontendKey, ServiceId, SlotRun};
+pub use name::ServiceName;
 pub use range::{AddressRange, RangeSetId, SourceRange};
 pub use settings::{Nanoseconds, Settings};
 pub use socket::{SocketFlow, SocketFlowKey, SocketPeer, StalePeer};

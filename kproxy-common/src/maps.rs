@@ -29,6 +29,11 @@ pub const SOURCE_RANGES: &str = "SOURCE_RANGES";
 pub const SERVICE_CIDRS: &str = "SERVICE_CIDRS";
 /// `array`: [`node_address_index`] -> [`crate::Address`], the node's own address that Kubernetes knows, or unspecified.
 pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
+/// `hash`: [`crate::ServiceId`] -> [`crate::ServiceName`], for people only; may name ids that are free again.
+pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
+/// `array` of one: [`crate::Settings`], those of the programs in force, which can not be read back from them without
+/// more privileges than the agent has.
+pub const LOADED_SETTINGS: &str = "LOADED_SETTINGS";
 /// Per-CPU `array`: [`crate::counter::index`] -> `u64`.
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -46,6 +51,8 @@ pub const ALL: &[&str] = &[
     SOURCE_RANGES,
     SERVICE_CIDRS,
     NODE_ADDRESSES,
+    SERVICE_NAMES,
+    LOADED_SETTINGS,
     COUNTERS,
 ];
 

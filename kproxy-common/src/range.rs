@@ -1,5 +1,7 @@
 //! Ranges of addresses: who may ask a service, and where ClusterIPs come from.
 
+use core::fmt;
+
 use bytemuck::{Pod, Zeroable};
 
 use crate::address::{Address, Family};
@@ -101,8 +103,20 @@ impl AddressRange {
     }
 }
 
+/// As a prefix of its own family: `10.96.0.0/12`.
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [high, low] = self.mask.halves();
+        let length = high.count_ones() + low.count_ones();
+        let mapped = mapped_length(self.address.family(), 0);
+        write!(f, "{}/{}", self.address, length.saturating_sub(mapped))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    extern crate alloc;
+
     use core::net::IpAddr;
 
     use super::*;
@@ -131,6 +145,15 @@ mod tests {
                 range.contains(&address(asked)),
                 contained,
                 "{prefix}/{length} {asked}"
+            );
+        }
+        for (start, length, text) in [
+            ("10.96.0.0", 12, "10.96.0.0/12"),
+            ("fd00:10::", 108, "fd00:10::/108"),
+        ] {
+            assert_eq!(
+                alloc::format!("{}", AddressRange::new(address(start), length)),
+                text
             );
         }
         assert!(!AddressRange::UNSET.contains(&address("::")));

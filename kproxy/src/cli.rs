@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::explain::ExplainArgs;
+use crate::commands::services::ServicesArgs;
+use crate::commands::status::StatusArgs;
 use crate::config::flags::{KubeProxyFlags, LoggingFlags, OwnFlags};
 use crate::paths::is_pin_dir;
 
@@ -24,6 +27,12 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Remove everything kproxy has put into this node's kernel, and nothing else.
     Cleanup(CleanupArgs),
+    /// Say what would happen to a packet, and why: on this node, or on one that manifests describe.
+    Explain(Box<ExplainArgs>),
+    /// Show what kproxy has on this node: programs, maps and how full they are, outcomes.
+    Status(StatusArgs),
+    /// Show which services are programmed on this node, and with which endpoints.
+    Services(ServicesArgs),
     /// Print the version.
     Version,
 }
@@ -120,14 +129,12 @@ mod tests {
     use super::*;
 
     fn run(arguments: &[&str]) -> Result<RunArgs, String> {
-        let arguments = ["kproxy", "run"].iter().chain(arguments);
-        match Cli::try_parse_from(arguments)
-            .map_err(|error| error.to_string())?
-            .command
-        {
-            Command::Run(run) => Ok(*run),
-            other @ (Command::Cleanup(_) | Command::Version) => Err(format!("{other:?}")),
-        }
+        let all = ["kproxy", "run"].iter().chain(arguments);
+        let parsed = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
+        let Command::Run(run) = parsed.command else {
+            return Err(format!("{arguments:?} are not for `kproxy run`"));
+        };
+        Ok(*run)
     }
 
     #[test]

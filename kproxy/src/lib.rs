@@ -7,6 +7,7 @@ pub mod compile;
 pub mod config;
 pub mod dataplane;
 pub mod devices;
+pub mod explain;
 pub mod index;
 pub mod memory;
 pub mod model;

@@ -6,13 +6,16 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use kproxy::causes::one_line;
 use kproxy::cli::{Cli, Command, RunArgs};
-use kproxy::commands::{cleanup, logging, run, set_up, write};
+use kproxy::commands::{cleanup, explain, logging, run, services, set_up, status, write};
 use kproxy::config::{self, Config, Loaded};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(arguments) => return run_agent(&arguments),
         Command::Cleanup(arguments) => cleanup::cleanup(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Status(arguments) => status::status(&arguments),
+        Command::Services(arguments) => services::services(&arguments),
         Command::Version => {
             println!("kproxy {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -10,8 +10,8 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use aya_ebpf::{Global, btf_maps::SkStorage};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
-    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, Settings, SocketFlow, SocketFlowKey, SocketPeer,
-    SourceRange, Tuple, counter, maps,
+    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, ServiceId, ServiceName, Settings, SocketFlow,
+    SocketFlowKey, SocketPeer, SourceRange, Tuple, counter, maps,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -39,6 +39,11 @@ static SOURCE_RANGES: LpmTrie<SourceRange, u32> = LpmTrie::with_max_entries(16_3
 static SERVICE_CIDRS: Array<AddressRange> = Array::with_max_entries(maps::SERVICE_CIDRS_MAX, 0);
 #[map]
 static NODE_ADDRESSES: Array<Address> = Array::with_max_entries(maps::NODE_ADDRESSES_MAX, 0);
+// The agent's notes for people: no program reads them.
+#[map]
+static SERVICE_NAMES: HashMap<ServiceId, ServiceName> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static LOADED_SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNTERS, 0);
 #[btf_map]

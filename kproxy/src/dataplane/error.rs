@@ -54,6 +54,12 @@ pub enum OpenError {
         /// Where.
         pin_dir: PathBuf,
     },
+    /// There is nothing to look at.
+    #[error("{path} does not exist; is a kproxy of this version running on this node, with this --pin-dir?")]
+    NothingPinned {
+        /// What is missing.
+        path: PathBuf,
+    },
     /// A file in the pin directory could not be used.
     #[error("{doing} {path}: {source}")]
     Pin {

@@ -4,10 +4,11 @@
 //! * `layout`: pinned maps are compared before they are adopted, and resized without losing flows
 //! * `programs`, `attach`: loading, and links that outlive the agent and are replaced in place
 //! * `succession`: a kproxy with another layout of the maps gives way
-//! * `tables`, `prefix`, `apply`: map contents as the plan knows them
+//! * `tables`, `prefix`, `apply`: map contents as the plan knows them; `notes`: names, for people
 //! * [`sockets`](StalePeers): connected sockets whose backend is gone, for a reader beside the owner
 //! * [`Meter`]: numbers for metrics, read apart from the owner
 //! * `pins`: the pin directory, and the removal of everything
+//! * [`pinned`](Pinned): a look at what is pinned, and the real programs on a packet without a trace
 //! * `sys`: system calls that aya lacks, the agent's only unsafe code
 //!
 //! Everything is pinned. Dropping [`Dataplane`] stops nothing: the programs go on with what the maps hold, and the next
@@ -20,8 +21,10 @@ mod layout;
 #[cfg(feature = "debug-log")]
 pub mod log;
 mod meter;
+mod notes;
 mod object;
 mod options;
+mod pinned;
 mod pins;
 mod prefix;
 mod programs;
@@ -47,11 +50,13 @@ pub use layout::Layout;
 pub use meter::Meter;
 pub use object::OBJECT;
 pub use options::{Options, Sizes};
+pub use pinned::{Action, Attached, Fate, MapFill, Pinned, PinnedTables, Place, Trial};
 pub use pins::RemovedReport;
 pub use sockets::StalePeers;
 
 use crate::plan::{MapContents, Plan};
 use attach::Cgroup;
+use notes::Notes;
 use pins::Pins;
 use programs::Programs;
 use resize::Resize;
@@ -61,6 +66,7 @@ use tables::Tables;
 pub struct Dataplane {
     programs: Programs,
     tables: Tables,
+    notes: Notes,
     pins: Pins,
 }
 
@@ -91,7 +97,7 @@ impl Dataplane {
         }
         let programs = Programs::load(OBJECT, sizes, &settings, &decisions, &pins)?;
         let resize = resize.start(&pins)?;
-        let tables = Tables::open(&pins)?;
+        let tables = Tables::open(pins.root())?;
         let contents = tables.contents()?;
         let predecessors = succession::take_over(&pins)?;
         attach::remove_stale(&pins)?;
@@ -100,10 +106,12 @@ impl Dataplane {
         // No program of a former run is left, so nobody writes into a former map any more.
         resize.finish()?;
         predecessors.remove()?;
+        let notes = Notes::open(&pins, &settings)?;
         Ok((
             Self {
                 programs,
                 tables,
+                notes,
                 pins,
             },
             contents,
@@ -126,7 +134,9 @@ impl Dataplane {
     /// Names the map, the key and the service of the step that failed. The maps are consistent then; to go on, see
     /// [`Applied::heal`](crate::plan::Applied::heal).
     pub fn apply(&mut self, plan: &Plan) -> Result<Report, ApplyError> {
-        apply::apply(&mut self.tables, plan)
+        let outcome = apply::apply(&mut self.tables, plan);
+        self.notes.name_services(plan);
+        outcome
     }
 
     /// Opens a pod door on the host end of a pod's interface, given by its index in this network namespace; `name` is

@@ -96,7 +96,7 @@ impl Sizes {
     }
 
     /// Entries by name of the map; the object fixes those of the others.
-    pub(super) fn by_map(&self) -> [(&'static str, u32); 9] {
+    pub(super) fn by_map(&self) -> [(&'static str, u32); 10] {
         let &Self {
             addresses,
             frontends,
@@ -118,6 +118,8 @@ impl Sizes {
             (maps::SOCKET_FLOWS, socket_flows),
             (maps::AFFINITY, affinity),
             (maps::SOURCE_RANGES, source_ranges),
+            // Every service port has a frontend, and an id rests for a moment before it is given out again.
+            (maps::SERVICE_NAMES, frontends.saturating_mul(2)),
         ]
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Pins {
 impl Pins {
     /// Makes the directories and locks them against a second agent.
     pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
-        let version = version_of(root);
+        let version = version_path(root);
         for path in [version.join("maps"), version.join("links")] {
             fs::create_dir_all(&path).map_err(|source| OpenError::PinDirectory { path, source })?;
         }
@@ -43,7 +43,7 @@ impl Pins {
     }
 
     pub(super) fn links(&self) -> PathBuf {
-        version_of(&self.root).join("links")
+        version_path(&self.root).join("links")
     }
 
     pub(super) fn map(&self, name: &str) -> PathBuf {
@@ -63,7 +63,7 @@ impl Pins {
     /// The former maps of this name.
     pub(super) fn former_maps(&self, name: &str) -> Result<Vec<PathBuf>, OpenError> {
         let prefix = format!("{name}-former-");
-        let mut paths = children(&version_of(&self.root).join("maps"))?;
+        let mut paths = children(&version_path(&self.root).join("maps"))?;
         paths.retain(|path| {
             let name = path.file_name().and_then(OsStr::to_str);
             name.is_some_and(|name| name.starts_with(&prefix))
@@ -73,7 +73,7 @@ impl Pins {
 
     /// The directories that kproxies with other layouts of the maps have left.
     pub(super) fn other_versions(&self) -> Result<Vec<PathBuf>, OpenError> {
-        let own = version_of(&self.root);
+        let own = version_path(&self.root);
         let mut versions = children(&self.root)?;
         versions.retain(|path| is_version(path) && *path != own);
         Ok(versions)
@@ -88,13 +88,14 @@ impl Pins {
     }
 }
 
-fn version_of(root: &Path) -> PathBuf {
+/// Where things of the present layout are pinned below a pin directory, whoever owns that.
+pub(super) fn version_path(root: &Path) -> PathBuf {
     root.join(format!("v{LAYOUT_VERSION}"))
 }
 
 /// Where a map is pinned below a pin directory, whoever owns that.
 pub(super) fn map_path(root: &Path, name: &str) -> PathBuf {
-    version_of(root).join("maps").join(name)
+    version_path(root).join("maps").join(name)
 }
 
 /// An exclusive lock on the directory itself: bpffs has no regular files.

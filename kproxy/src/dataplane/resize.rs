@@ -13,7 +13,7 @@ use aya::maps::MapData;
 use bytemuck::Pod;
 use kproxy_common::{
     Address, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Flow, Frontend, FrontendKey,
-    SocketFlow, SocketFlowKey, Tuple, maps,
+    ServiceId, ServiceName, SocketFlow, SocketFlowKey, Tuple, maps,
 };
 
 use super::error::OpenError;
@@ -173,6 +173,7 @@ fn open(name: &str, old: MapData, new: MapData, into: Target) -> io::Result<Box<
         maps::SOCKET_FLOWS => Entries::<SocketFlowKey, SocketFlow>::open(old, new, into)?,
         maps::AFFINITY => Entries::<AffinityKey, Affinity>::open(old, new, into)?,
         maps::SOURCE_RANGES => Entries::<Prefix, u32>::open(old, new, into)?,
+        maps::SERVICE_NAMES => Entries::<ServiceId, ServiceName>::open(old, new, into)?,
         maps::SLOTS => Values::<BackendIndex>::open(&old, &new)?,
         maps::BACKENDS => Values::<Backend>::open(&old, &new)?,
         _ => return Err(io::Error::other("its content can not be moved")),

@@ -1,7 +1,9 @@
 //! The maps that the plan is written to.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 
 use aya::maps::{Array as SmallArray, Map, MapData, MapError, PerCpuArray};
 use kproxy_common::{
@@ -10,7 +12,7 @@ use kproxy_common::{
 };
 
 use super::error::OpenError;
-use super::pins::Pins;
+use super::pins::map_path;
 use super::prefix::Prefix;
 use super::sys::array::Array;
 use super::sys::hash::Hash;
@@ -32,10 +34,10 @@ pub(super) struct Tables {
 pub(super) struct Counters(PerCpuArray<MapData, u64>);
 
 impl Tables {
-    /// Opens the pinned maps.
-    pub(super) fn open(pins: &Pins) -> Result<Self, OpenError> {
+    /// Opens the maps pinned below a pin directory.
+    pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
         let pinned = |map| {
-            MapData::from_pin(pins.map(map)).map_err(|error| OpenError::Map {
+            MapData::from_pin(map_path(root, map)).map_err(|error| OpenError::Map {
                 map,
                 source: io::Error::other(error),
             })
@@ -138,14 +140,21 @@ impl Counters {
 
     /// Every counter, summed over the processors.
     pub(super) fn read(&self) -> Result<Vec<(Door, Counter, u64)>, MapError> {
-        let doors = Door::ALL
-            .iter()
-            .flat_map(|door| Counter::ALL.iter().map(|counter| (*door, *counter)));
-        doors
-            .map(|(door, counter)| {
-                let values = self.0.get(&counter::index(door, counter), 0)?;
-                Ok((door, counter, values.iter().sum()))
-            })
-            .collect()
+        sum_counters(&self.0)
     }
+}
+
+/// Every counter, summed over the processors.
+pub(super) fn sum_counters(
+    counters: &PerCpuArray<impl Borrow<MapData>, u64>,
+) -> Result<Vec<(Door, Counter, u64)>, MapError> {
+    let doors = Door::ALL
+        .iter()
+        .flat_map(|door| Counter::ALL.iter().map(|counter| (*door, *counter)));
+    doors
+        .map(|(door, counter)| {
+            let values = counters.get(&counter::index(door, counter), 0)?;
+            Ok((door, counter, values.iter().sum()))
+        })
+        .collect()
 }

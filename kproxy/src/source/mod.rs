@@ -10,4 +10,4 @@ mod manifests;
 
 pub use event::{Change, Event, News};
 pub use kubernetes::{ConnectError, FollowingEnded, KubernetesOptions, kubernetes, kubernetes_client};
-pub use manifests::{ManifestsError, manifests};
+pub use manifests::{ManifestsError, Snapshot, manifests, read_manifests};

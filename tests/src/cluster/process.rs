@@ -210,7 +210,7 @@ impl Output {
 }
 
 /// A binary of this workspace: `$<VARIABLE>` when set, else beside the running program (tests run in `deps` below).
-pub(super) fn binary(name: &str, variable: &str, package: &str) -> anyhow::Result<PathBuf> {
+pub fn binary(name: &str, variable: &str, package: &str) -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
         return Ok(path.into());
     }

@@ -52,6 +52,24 @@ impl<K: Pod, V: Pod> Hash<K, V> {
         })
     }
 
+    /// The value of a key.
+    pub(in super::super) fn get(&self, key: &K) -> io::Result<Option<V>> {
+        let mut value = V::zeroed();
+        let mut element = Element {
+            map: self.map.fd().as_fd().as_raw_fd().cast_unsigned(),
+            padding: 0,
+            key: address(std::ptr::from_ref(key)),
+            value: address(&raw mut value),
+            flags: 0,
+        };
+        // SAFETY: `Element` is the `map_fd`, `key`, `value` part of the union. Key and value have the map's sizes
+        // (compared in `new`) and live until after the call; the value takes any bytes.
+        match unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut element) } {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            result => result.map(|_| Some(value)),
+        }
+    }
+
     /// Writes entries in this order.
     pub(in super::super) fn put(&self, keys: &[K], values: &[V]) -> Result<(), Stopped> {
         assert_eq!(keys.len(), values.len(), "as many values as keys");

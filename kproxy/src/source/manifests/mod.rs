@@ -10,6 +10,7 @@
 
 mod complete;
 mod disk;
+mod once;
 mod read;
 mod shelf;
 
@@ -34,6 +35,8 @@ use crate::watch::{Settled, Watch};
 use disk::{Look, Stamp};
 use read::{Contents, ReadError};
 use shelf::{Repeated, Shelf};
+
+pub use once::{Snapshot, read_manifests};
 
 /// How often a directory that has disappeared is looked for.
 const ABSENT_AGAIN: Duration = Duration::from_millis(500);

@@ -16,10 +16,10 @@ const OWN: &str = "apiVersion: kproxy.config.k8s.io/v1alpha1\nkind: KproxyConfig
 
 fn arguments(arguments: &[&str]) -> RunArgs {
     let all = ["kproxy", "run"].iter().chain(arguments);
-    match Cli::try_parse_from(all).expect("arguments").command {
-        Command::Run(run) => *run,
-        other @ (Command::Cleanup(_) | Command::Version) => panic!("{other:?}"),
-    }
+    let Command::Run(run) = Cli::try_parse_from(all).expect("arguments").command else {
+        panic!("{arguments:?} are not for `kproxy run`");
+    };
+    *run
 }
 
 /// With a file of this text.

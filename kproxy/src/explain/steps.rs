@@ -1,0 +1,99 @@
+//! What the library saw, in words.
+
+use kproxy_common::{AddressRole, BackendFlags, Counter, Frontend, FrontendFlags, FrontendKey, Tuple};
+use kproxy_ebpf::lookup::Side;
+
+use super::answer::FrontendKind;
+use super::names::Names;
+use super::replay::Event;
+use crate::plan::{Endpoint, Listener};
+
+/// What an event means, unless it is a matter of course.
+pub(super) fn step(event: &Event, side: Side, names: &Names) -> Option<String> {
+    Some(match event {
+        Event::Address(address, role) => format!("ADDRESSES: {address} is {}", roles(*role)),
+        Event::Frontend(key, None) => format!("FRONTENDS: there is no {}", listener(key)),
+        Event::Frontend(key, Some(frontend)) => {
+            format!("FRONTENDS: {} is {}", listener(key), offer(frontend, side, names))
+        }
+        Event::Flow(_) => "FLOWS: a connection with these addresses and ports is known".into(),
+        Event::SocketFlow(_) => "SOCKET_FLOWS: the socket has sent there before".into(),
+        Event::SourceRange(_, client, contained) => {
+            let or_not = if *contained { "in one" } else { "in none" };
+            format!("SOURCE_RANGES: {client} is {or_not} of the service's ranges")
+        }
+        Event::Affinity(key, Some(_)) => {
+            format!("AFFINITY: {} has asked the service before", key.client)
+        }
+        Event::Affinity(key, None) => {
+            format!("AFFINITY: {} has not asked the service before", key.client)
+        }
+        Event::Slot(index, backend) => format!("SLOTS: chance picks {index}, record {}", backend.0),
+        Event::Backend(index, backend) => {
+            let endpoint = Endpoint {
+                address: backend.address,
+                port: backend.port,
+            };
+            let place = if backend.flags.contains(BackendFlags::LOCAL) {
+                "on this node"
+            } else {
+                "on another node"
+            };
+            format!("BACKENDS: record {} is {endpoint}, {place}", index.0)
+        }
+        Event::Counted(counter @ (Counter::StaleBackend | Counter::Raced | Counter::LeftToPacket)) => {
+            format!("counted as {}", counter.name())
+        }
+        Event::Counted(_) => return None,
+    })
+}
+
+/// Where a packet goes, as people write it.
+pub(super) fn target(tuple: &Tuple) -> String {
+    let key = FrontendKey::new(tuple.destination, tuple.destination_port, tuple.protocol);
+    Listener(key).to_string()
+}
+
+fn roles(role: AddressRole) -> String {
+    let words = [
+        (AddressRole::SERVICE, "an address of a service"),
+        (AddressRole::CLUSTER_IP, "a ClusterIP in use"),
+        (AddressRole::NODE, "an address of this node that serves NodePorts"),
+    ];
+    let words: Vec<_> = words
+        .into_iter()
+        .filter(|(bit, _)| role.contains(*bit))
+        .map(|(_, word)| word)
+        .collect();
+    if words.is_empty() {
+        "not known".into()
+    } else {
+        words.join(", ")
+    }
+}
+
+fn listener(key: &FrontendKey) -> String {
+    if key.address.is_unspecified() {
+        format!("NodePort {} {}", key.port, key.protocol)
+    } else {
+        Listener(*key).to_string()
+    }
+}
+
+fn offer(frontend: &Frontend, side: Side, names: &Names) -> String {
+    let (run, local, who) = match side {
+        Side::Inside => (frontend.inside, FrontendFlags::INSIDE_LOCAL, "inside"),
+        Side::Outside => (frontend.outside, FrontendFlags::OUTSIDE_LOCAL, "outside"),
+    };
+    let set = if frontend.flags.contains(local) {
+        "Local"
+    } else {
+        "Cluster"
+    };
+    format!(
+        "{} of {}, whose {set} set serves clients {who}: {} backends",
+        FrontendKind::of(frontend.flags),
+        names.of(frontend.service),
+        run.count
+    )
+}
