@@ -74,6 +74,7 @@ impl Stage {
             affinity_seconds: 0,
             inside: BackendSet::Cluster,
             outside: BackendSet::Cluster,
+            restricted: false,
         };
         let service = endpoint("10.96.0.10", 53);
         let key = FrontendKey::new(service.address, service.port, Protocol::UDP);
@@ -85,6 +86,7 @@ impl Stage {
                 .collect(),
             cluster: endpoints(chosen),
             local: Vec::new(),
+            source_ranges: BTreeSet::new(),
         };
         self.apply([(name, wanted)].into());
     }
