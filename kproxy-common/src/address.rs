@@ -75,6 +75,7 @@ impl Address {
 
     /// `0.0.0.0` or `::`, under which NodePort frontends are stored.
     #[must_use]
+    #[inline(always)]
     pub const fn unspecified(family: Family) -> Self {
         match family {
             Family::V4 => Self::from_v4_word(0),

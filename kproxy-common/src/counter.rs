@@ -57,7 +57,8 @@ numbered! {
         Rejected = "rejected",
         /// Rejected: the ClusterIP of a service, but no such port or protocol.
         RejectedPort = "rejected_port",
-        /// Left to the pod's door: the choice depends on the client's address, which the socket does not have yet.
+        /// Left to the pod's door, which knows the client's address where the socket does not have one yet, and can stay
+        /// silent where a call can not.
         LeftToPacket = "left_to_packet",
         /// Dropped: the client is in none of the service's source ranges.
         DroppedSource = "dropped_source",

@@ -64,6 +64,16 @@ impl FrontendKey {
             padding: 0,
         }
     }
+
+    /// The key of the `NodePort` with this port and protocol, in the address's family.
+    #[must_use]
+    #[inline(always)]
+    pub const fn node_port(&self) -> Self {
+        Self {
+            address: Address::unspecified(self.address.family()),
+            ..*self
+        }
+    }
 }
 
 /// Identifies one service port in one family for as long as it exists on this node. Never 0.

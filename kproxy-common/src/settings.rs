@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::address::Family;
+
 /// A span of time, or a moment of the kernel's monotonic clock (`bpf_ktime_get_ns`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(transparent)]
@@ -10,6 +12,7 @@ pub struct Nanoseconds(pub u64);
 impl Nanoseconds {
     /// A span of whole seconds.
     #[must_use]
+    #[inline(always)]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds * 1_000_000_000)
     }
@@ -35,7 +38,8 @@ pub struct Settings {
     /// Cookie of the node's own network namespace (`SO_NETNS_COOKIE`): who lives there is a process of the node. 0 if
     /// it is not known, and then no process is taken for one.
     pub node_namespace: u64,
-    /// Not 0 if `NodePorts` are served on loopback addresses, to the node's own processes.
+    /// The families in which `NodePorts` are served on loopback addresses, to the node's own processes: see
+    /// [`Settings::loopback_node_ports`].
     pub loopback_node_ports: u64,
 }
 
@@ -48,6 +52,26 @@ impl Settings {
         tcp_idle: Nanoseconds::from_seconds(86_400),
         touch_after: Nanoseconds::from_seconds(1),
         node_namespace: 0,
-        loopback_node_ports: 0,
+        loopback_node_ports: bit(Family::V4) | bit(Family::V6),
     };
+
+    /// What to set for these families.
+    #[must_use]
+    pub fn loopback_node_ports(families: impl IntoIterator<Item = Family>) -> u64 {
+        families.into_iter().fold(0, |set, family| set | bit(family))
+    }
+
+    /// Whether `NodePorts` are served on loopback addresses of a family.
+    #[must_use]
+    #[inline(always)]
+    pub const fn serves_loopback(&self, family: Family) -> bool {
+        self.loopback_node_ports & bit(family) != 0
+    }
+}
+
+const fn bit(family: Family) -> u64 {
+    match family {
+        Family::V4 => 1 << 0,
+        Family::V6 => 1 << 1,
+    }
 }

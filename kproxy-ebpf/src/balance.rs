@@ -1,74 +1,160 @@
-//! A frontend's choice among its backends: uniformly random, once per new flow.
+//! A frontend's choice among its backends, once per new flow: the one that the client had, or uniformly random.
 
+use bytemuck::{Pod, Zeroable};
 use kproxy_common::{
-    Backend, BackendFlags, BackendIndex, Counter, Door, Frontend, FrontendFlags, FrontendKey, SlotRun,
+    Address, AddressRole, Backend, BackendFlags, BackendIndex, Counter, Door, Epoch, FrontendKey, Generation,
+    Port, ServiceId,
 };
 
+use crate::lookup::{self, Found, Offer, Side};
 use crate::tables::Tables;
+use crate::{admission, affinity};
 
 /// How often a choice is made anew, when the frontend was swapped between two looks at the maps.
 const ATTEMPTS: usize = 3;
 
-/// Which side of a frontend's policies a client is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client {
-    /// A socket of this node, a pod, or a source that the local-traffic detector knows.
-    Inside,
-    /// Everybody else.
-    Outside,
+/// A client that begins a flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Where the client is met.
+    pub door: Door,
+    /// What its destination's address is.
+    pub role: AddressRole,
+    /// Its destination.
+    pub destination: &'a FrontendKey,
+    /// Which side it is on.
+    pub side: Side,
+    /// Its address as Kubernetes means it, if it is known. Unspecified for a client that is known to have none.
+    pub client: Option<&'a Address>,
+}
+
+/// A backend as it was chosen. Ordered so that no neighbours here are neighbours in a flow at another alignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Chosen {
+    /// Its address.
+    pub address: Address,
+    /// Its record's generation.
+    pub generation: Generation,
+    /// Its port.
+    pub port: Port,
+    /// Always 0.
+    pub padding: u16,
+    /// The service port it belongs to.
+    pub service: ServiceId,
+    /// Its record's epoch.
+    pub epoch: Epoch,
+    /// Its record.
+    pub index: BackendIndex,
+    /// Always 0.
+    pub more_padding: u32,
+}
+
+impl Chosen {
+    /// A backend and where its record stands.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(index: BackendIndex, backend: &Backend) -> Self {
+        Self {
+            address: backend.address,
+            generation: backend.generation,
+            port: backend.port,
+            padding: 0,
+            service: backend.service,
+            epoch: backend.epoch,
+            index,
+            more_padding: 0,
+        }
+    }
 }
 
 /// What a frontend has to offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// This backend.
-    Backend(BackendIndex, Backend),
-    /// No such frontend.
+    /// A backend, written to where the caller said.
+    Backend,
+    /// There is no frontend.
     NoFrontend,
     /// No backends: reject.
     Reject,
     /// Backends exist, but none that this client may use: drop.
-    Drop,
+    DropPolicy,
+    /// The client is in none of the service's source ranges: drop.
+    DropSource,
+    /// It depends on the client's address, which is not known.
+    UnknownClient,
 }
 
 /// Chooses a backend for a new flow.
 #[inline(always)]
-pub fn choose<T: Tables>(tables: &T, door: Door, key: &FrontendKey, client: Client) -> Choice {
+pub fn choose<T: Tables>(tables: &T, request: &Request<'_>, chosen: &mut Chosen) -> Choice {
+    let mut offer = Offer::zeroed();
     for _ in 0..ATTEMPTS {
-        let Some(frontend) = tables.frontend(key) else {
-            return Choice::NoFrontend;
-        };
-        if frontend.check != key.check() {
-            tables.count(door, Counter::Raced);
-            continue;
+        match lookup::find(
+            tables,
+            request.role,
+            request.destination,
+            request.side,
+            &mut offer,
+        ) {
+            Found::Frontend => {}
+            Found::Nothing => return Choice::NoFrontend,
+            Found::Raced => {
+                tables.count(request.door, Counter::Raced);
+                continue;
+            }
         }
-        let (run, drop_when_empty) = match client {
-            Client::Inside => (frontend.inside, FrontendFlags::DROP_INSIDE),
-            Client::Outside => (frontend.outside, FrontendFlags::DROP_OUTSIDE),
-        };
-        if run.count == 0 {
-            return if frontend.flags.contains(drop_when_empty) {
-                Choice::Drop
-            } else {
-                Choice::Reject
-            };
+        if let Some(choice) = take(tables, request, &offer, chosen) {
+            return choice;
         }
-        if let Some((index, backend)) = pick(tables, &frontend, run) {
-            return Choice::Backend(index, backend);
-        }
-        tables.count(door, Counter::Raced);
+        tables.count(request.door, Counter::Raced);
     }
     Choice::Reject
 }
 
-/// Picks a slot of a run. `None` if the record there is not a living backend of this service: the run was freed
+/// What a client gets of an offer. `None` if the frontend was swapped meanwhile.
+#[inline(always)]
+fn take<T: Tables>(tables: &T, request: &Request<'_>, offer: &Offer, chosen: &mut Chosen) -> Option<Choice> {
+    if offer.depends_on_client() {
+        let Some(client) = request.client else {
+            return Some(Choice::UnknownClient);
+        };
+        // Before everything else, also where there are no backends (semantics 3.46).
+        if !admission::admits(tables, offer.ranges, client) {
+            return Some(Choice::DropSource);
+        }
+    }
+    if offer.run.count == 0 {
+        return Some(if offer.drops != 0 {
+            Choice::DropPolicy
+        } else {
+            Choice::Reject
+        });
+    }
+    let client = request.client.filter(|_| offer.affinity_seconds != 0);
+    match client {
+        Some(client) if affinity::recall(tables, offer, client, chosen) => {
+            tables.count(request.door, Counter::Affinity);
+        }
+        Some(_) | None => pick(tables, offer, chosen)?,
+    }
+    if let Some(client) = client {
+        affinity::remember(tables, request.door, client, chosen);
+    }
+    Some(Choice::Backend)
+}
+
+/// Picks a slot of the run. `None` if the record there is not a living backend of this service: the run was freed
 /// after the frontend had been read, and reading the frontend again finds the new run.
 #[inline(always)]
-fn pick<T: Tables>(tables: &T, frontend: &Frontend, run: SlotRun) -> Option<(BackendIndex, Backend)> {
+fn pick<T: Tables>(tables: &T, offer: &Offer, chosen: &mut Chosen) -> Option<()> {
     // The high half of a product of 32 random bits is uniform to within count / 2^32, without a division.
-    let offset = (u64::from(tables.random()) * u64::from(run.count)) >> 32;
-    let index = tables.slot(run.base.wrapping_add(offset as u32))?;
+    let offset = (u64::from(tables.random()) * u64::from(offer.run.count)) >> 32;
+    let index = tables.slot(offer.run.base.wrapping_add(offset as u32))?;
     let backend = tables.backend(index)?;
-    (backend.flags.contains(BackendFlags::ALIVE) && backend.service == frontend.service)
-        .then_some((index, backend))
+    if !backend.flags.contains(BackendFlags::ALIVE) || backend.service != offer.service {
+        return None;
+    }
+    *chosen = Chosen::new(index, &backend);
+    Some(())
 }

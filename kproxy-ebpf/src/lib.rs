@@ -8,7 +8,9 @@
 //! * [`wire`]: network headers, the only place that knows IPv4 from IPv6
 //! * [`parse`]: transport headers, the tuple that flows are keyed by
 //! * [`track`]: flows and their life cycle
-//! * [`balance`]: a frontend's choice among its backends
+//! * [`lookup`]: the frontend that stands for a destination, and what a destination without one is
+//! * [`balance`]: a frontend's choice among its backends, with [`admission`] (source ranges) and [`affinity`]
+//! * [`begin`]: a new flow
 //! * [`translate`]: the rewrite and its checksums ([`checksum`], [`crc32c`])
 //! * [`forward`], [`reply`]: the two directions at a pod's door
 //! * [`reject`]: port unreachable
@@ -22,10 +24,14 @@
     reason = "wire formats are cut from wider words on purpose, and `TryFrom` would add panics to the kernel side"
 )]
 
+pub mod admission;
+pub mod affinity;
 pub mod balance;
+pub mod begin;
 pub mod checksum;
 pub mod crc32c;
 pub mod forward;
+pub mod lookup;
 pub mod packet;
 pub mod parse;
 pub mod reject;

@@ -73,13 +73,13 @@ fn connect(address: &SocketAddress<'_>) -> i32 {
 /// `sendto` or `sendmsg` with a destination, `AF_INET`.
 #[cgroup_sock_addr(sendmsg4)]
 pub fn sendmsg4(context: SockAddrContext) -> i32 {
-    send(&SocketAddress::v4(&context))
+    send(&SocketAddress::v4(&context).with_message())
 }
 
 /// `sendto` or `sendmsg` with a destination, `AF_INET6`.
 #[cgroup_sock_addr(sendmsg6)]
 pub fn sendmsg6(context: SockAddrContext) -> i32 {
-    send(&SocketAddress::v6(&context))
+    send(&SocketAddress::v6(&context).with_message())
 }
 
 #[inline(always)]

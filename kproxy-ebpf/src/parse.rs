@@ -109,6 +109,13 @@ impl Segment {
         self.tuple.protocol != Protocol::UDP
     }
 
+    /// Whether it may be the first of its flow, as every datagram may.
+    #[must_use]
+    #[inline(always)]
+    pub fn begins(&self) -> bool {
+        !self.is_connection() || self.flags.opens()
+    }
+
     /// Whether it is an SCTP packet.
     #[must_use]
     #[inline(always)]

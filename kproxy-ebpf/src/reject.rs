@@ -1,11 +1,10 @@
 //! Port unreachable, back to the client (RFC 792, RFC 4443 section 3.1).
 
-use kproxy_common::{Family, Protocol, Tuple};
+use kproxy_common::{Family, Protocol};
 
 use crate::checksum::Sum;
 use crate::packet::Packet;
-use crate::parse::{self, Segment};
-use crate::wire::{self, NETWORK};
+use crate::wire::{self, NETWORK, Network};
 
 /// Length of an ICMP or ICMPv6 header for this message.
 const ICMP: usize = 8;
@@ -21,30 +20,37 @@ const QUOTE_WORDS: usize = (60 + 20) / 4;
 /// Turns the packet into the message that rejects it, addressed to its sender.
 ///
 /// It quotes the network header and as much of the transport header as the sender needs to find its socket: the
-/// whole of it without options, which also keeps the fields that a device would still complete. Of SCTP it is the header and
-/// the start of the first chunk: Linux knows the socket of an INIT by the tag in there (`sctp_err_lookup`).
+/// whole of it without options for TCP, which also keeps the fields that a device would still complete. Of SCTP it is the
+/// header and the start of the first chunk: Linux knows the socket of an INIT by the tag in there (`sctp_err_lookup`).
+/// `None` for a packet that is shorter.
 #[inline(always)]
-pub fn port_unreachable<P: Packet>(packet: &mut P, segment: &Segment) -> Option<()> {
-    let quote = segment.offset - NETWORK + if segment.is_connection() { 20 } else { 8 };
-    let header = match segment.family {
+pub fn reject<P: Packet>(packet: &mut P) -> Option<()> {
+    let network = wire::parse(packet)?;
+    let transport = match network.protocol {
+        Protocol::TCP | Protocol::SCTP => 20,
+        _ => 8,
+    };
+    packet.load::<u8>(network.transport() + transport - 1)?;
+    let quote = network.length + transport;
+    let header = match network.family {
         Family::V4 => 20,
         Family::V6 => 40,
     };
     let room = header + ICMP;
     packet.turn_around()?;
     packet.reshape(NETWORK + quote, room)?;
-    match segment.family {
+    match network.family {
         Family::V4 => {
-            store_v4(packet, &segment.tuple, (room + quote) as u16)?;
+            store_v4(packet, &network, (room + quote) as u16)?;
             store_icmp(packet, NETWORK + header, quote, ICMP_PORT_UNREACHABLE, Sum::ZERO)
         }
         Family::V6 => {
             let length = (ICMP + quote) as u16;
-            store_v6(packet, &segment.tuple, length)?;
+            store_v6(packet, &network, length)?;
             // The pseudo header (RFC 8200 section 8.1).
             let pseudo = Sum::ZERO
-                .add_all(segment.tuple.source.words())
-                .add_all(segment.tuple.destination.words())
+                .add_all(network.source.words())
+                .add_all(network.destination.words())
                 .add(u32::from(length.to_be()))
                 .add(u32::from(u16::from(Protocol::ICMPV6.number()).to_be()));
             store_icmp(packet, NETWORK + header, quote, ICMPV6_PORT_UNREACHABLE, pseudo)
@@ -53,7 +59,7 @@ pub fn port_unreachable<P: Packet>(packet: &mut P, segment: &Segment) -> Option<
 }
 
 #[inline(always)]
-fn store_v4<P: Packet>(packet: &mut P, seen: &Tuple, length: u16) -> Option<()> {
+fn store_v4<P: Packet>(packet: &mut P, seen: &Network, length: u16) -> Option<()> {
     let [high, low] = length.to_be_bytes();
     let mut words = [
         u32::from_ne_bytes([0x45, 0, high, low]),
@@ -69,7 +75,7 @@ fn store_v4<P: Packet>(packet: &mut P, seen: &Tuple, length: u16) -> Option<()> 
 }
 
 #[inline(always)]
-fn store_v6<P: Packet>(packet: &mut P, seen: &Tuple, length: u16) -> Option<()> {
+fn store_v6<P: Packet>(packet: &mut P, seen: &Network, length: u16) -> Option<()> {
     let [high, low] = length.to_be_bytes();
     let start = [
         u32::from_ne_bytes([0x60, 0, 0, 0]),
@@ -92,12 +98,4 @@ fn store_icmp<P: Packet>(packet: &mut P, offset: usize, quote: usize, kind: u32,
     let [k0, k1, _, _] = kind.to_ne_bytes();
     let [a, b] = sum.checksum().to_ne_bytes();
     packet.store(offset, [u32::from_ne_bytes([k0, k1, a, b]), 0])
-}
-
-/// As [`port_unreachable`], for a packet whose headers have to be read again.
-#[inline(always)]
-pub fn reject<P: Packet>(packet: &mut P) -> Option<()> {
-    let network = wire::parse(packet)?;
-    let segment = parse::segment(packet, &network).ok()?;
-    port_unreachable(packet, &segment)
 }

@@ -23,7 +23,7 @@ pub fn find<T: Tables>(tables: &T, tuple: &Tuple, flow: &mut Flow) -> Option<Age
 
 /// The entry for a tuple in one map, unless its element was reused under our hands ([`kproxy_common::check`]).
 #[inline(always)]
-fn look_up<T: Tables>(tables: &T, age: Age, tuple: &Tuple) -> Option<Flow> {
+pub fn look_up<T: Tables>(tables: &T, age: Age, tuple: &Tuple) -> Option<Flow> {
     tables.flow(age, tuple).filter(|flow| flow.check == tuple.check())
 }
 

@@ -24,6 +24,12 @@ pub enum Verdict {
     Hairpin,
     /// No backends.
     Reject,
+    /// The ClusterIP of a service, but no port of it.
+    RejectPort,
+    /// The client is in none of the service's source ranges.
+    DropSource,
+    /// A ClusterIP that no service has.
+    DropUnallocated,
     /// Backends exist, but policy forbids them here.
     DropPolicy,
     /// No free source port towards the backend.
@@ -60,8 +66,13 @@ impl Verdict {
             | Self::Established
             | Self::Reply => Action::Continue,
             Self::Hairpin => Action::TurnAround,
-            Self::Reject => Action::Reject,
-            Self::DropPolicy | Self::DropPorts | Self::DropMap | Self::DropRewrite => Action::Drop,
+            Self::Reject | Self::RejectPort => Action::Reject,
+            Self::DropSource
+            | Self::DropUnallocated
+            | Self::DropPolicy
+            | Self::DropPorts
+            | Self::DropMap
+            | Self::DropRewrite => Action::Drop,
         }
     }
 
@@ -80,6 +91,9 @@ impl Verdict {
             Self::Reply => Some(Counter::Reply),
             Self::Hairpin => Some(Counter::Hairpin),
             Self::Reject => Some(Counter::Rejected),
+            Self::RejectPort => Some(Counter::RejectedPort),
+            Self::DropSource => Some(Counter::DroppedSource),
+            Self::DropUnallocated => Some(Counter::DroppedUnallocated),
             Self::DropPolicy => Some(Counter::DroppedPolicy),
             Self::DropPorts => Some(Counter::DroppedPorts),
             Self::DropMap => Some(Counter::DroppedMap),

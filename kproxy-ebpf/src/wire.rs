@@ -2,7 +2,7 @@
 
 use kproxy_common::{Address, Family, Protocol, Tuple};
 use network_types::eth::EthHdr;
-use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
+use network_types::ip::{IpProto, Ipv4Hdr, Ipv6Hdr};
 
 use crate::checksum::Difference;
 use crate::packet::Packet;
@@ -23,6 +23,19 @@ const V6_ADDRESSES: usize = NETWORK + 8;
 /// "More fragments" and the fragment offset, in the second word of an IPv4 header.
 const V4_FRAGMENT: u32 = 0x0000_3fff_u32.to_be();
 const V6_FRAGMENT_HEADER: u8 = 44;
+
+const AUTHENTICATION_HEADER: Protocol = Protocol::new(IpProto::Ah as u8);
+const UNANSWERABLE_V6: [Protocol; 9] = [
+    Protocol::ICMPV6,
+    AUTHENTICATION_HEADER,
+    Protocol::new(IpProto::HopOpt as u8),
+    Protocol::new(IpProto::Ipv6Route as u8),
+    Protocol::new(IpProto::Ipv6Frag as u8),
+    Protocol::new(IpProto::Ipv6Opts as u8),
+    Protocol::new(IpProto::MobilityHeader as u8),
+    Protocol::new(IpProto::Hip as u8),
+    Protocol::new(IpProto::Shim6 as u8),
+];
 
 /// What the data plane reads from a network header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +60,17 @@ impl Network {
     #[inline(always)]
     pub const fn transport(&self) -> usize {
         NETWORK + self.length
+    }
+
+    /// Whether an ICMP error may answer the packet. None answers ICMP, and none what may hide it: IPv6 extension headers
+    /// (RFC 8200 section 4), which are not walked, and in both families an authentication header.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_answerable(&self) -> bool {
+        match self.family {
+            Family::V4 => ![Protocol::ICMP, AUTHENTICATION_HEADER].contains(&self.protocol),
+            Family::V6 => !UNANSWERABLE_V6.contains(&self.protocol),
+        }
     }
 }
 

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
-use crate::paths::DEFAULT_PIN_DIR;
-use crate::sizes::SizeArgs;
+use crate::config::flags::{KubeProxyFlags, LoggingFlags, OwnFlags};
+use crate::paths::is_pin_dir;
 
 /// Kubernetes Services in the kernel, with eBPF.
 #[derive(Debug, Parser)]
-#[command(name = "kproxy", version, about, long_about = None)]
+#[command(name = "kproxy", version, propagate_version = true, about, long_about = None)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -27,71 +28,59 @@ pub enum Command {
     Version,
 }
 
-/// `kproxy run`.
-#[derive(Args, Debug)]
+/// `kproxy run`. What the flags mean, and which are only accepted, is in `docs/configuration.md`.
+#[derive(Args, Debug, Default)]
 pub struct RunArgs {
+    /// A file with a `KubeProxyConfiguration`, a `KproxyConfiguration`, or both as two YAML documents. When it changes,
+    /// kproxy ends, to be started again with what it says then.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Write the configuration with all of its defaults to this file and do nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub write_config_to: Option<PathBuf>,
+
+    /// Do what needs more privileges than running does (settings of the kernel's connection tracking) and nothing else.
+    #[arg(long, conflicts_with = "cleanup")]
+    pub init_only: bool,
+
+    /// Remove everything that kproxy or kube-proxy have put into this node's kernel and do nothing else.
+    #[arg(long)]
+    pub cleanup: bool,
+
     /// Name of this machine's Node object.
     #[arg(
         long,
         value_name = "NAME",
-        help = "Name of this machine's Node object [default: $NODE_NAME, else the host's name]"
+        help = "Name of this machine's Node object [default: hostnameOverride of the file, else $NODE_NAME, else the \
+                host's name]"
     )]
     pub hostname_override: Option<String>,
-
-    /// Where Services come from.
-    #[command(flatten)]
-    pub source: SourceArgs,
-
-    /// Where things are kept.
-    #[command(flatten)]
-    pub places: PlaceArgs,
-
-    /// Names or patterns (*, ?, [a-z]) of the devices that are host ends of pods' interfaces; no other device is
-    /// one then [default: found by looking at the devices].
-    #[arg(long, value_name = "PATTERN,...", value_delimiter = ',')]
-    pub pod_devices: Vec<String>,
-
-    /// Names or patterns of the devices that lead to other nodes and to clients outside; no other device is one then
-    /// [default: every device with an address that is no pod's].
-    #[arg(long, value_name = "PATTERN,...", value_delimiter = ',')]
-    pub uplink_devices: Vec<String>,
-
-    /// How log lines look.
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = LogFormat::Text,
-        help = "How log lines look; $RUST_LOG chooses what is logged, info without it"
-    )]
-    pub log_format: LogFormat,
-
-    /// How large the tables are.
-    #[command(flatten)]
-    pub sizes: SizeArgs,
-}
-
-/// Where Services and their endpoints come from: a Kubernetes API server, unless a directory is named.
-#[derive(Args, Clone, Debug, Default)]
-pub struct SourceArgs {
-    /// Read Services and their endpoint slices from the YAML and JSON files of this directory, and follow their changes.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "master"])]
-    pub manifests: Option<PathBuf>,
-
-    /// How to reach the API server [default: the service account of the pod].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
 
     /// Address of the API server, before what the kubeconfig says; needed where no proxy runs yet.
     #[arg(long, value_name = "URL")]
     pub master: Option<String>,
+
+    /// kproxy's own settings.
+    #[command(flatten)]
+    pub own: OwnFlags,
+
+    /// The log.
+    #[command(flatten)]
+    pub logging: LoggingFlags,
+
+    /// kube-proxy's settings.
+    #[command(flatten)]
+    pub kube_proxy: KubeProxyFlags,
 }
 
 /// Where kproxy keeps things in the kernel's file systems.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct PlaceArgs {
-    /// Directory in a BPF file system that holds kproxy's maps and links; one for each kproxy of a machine.
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_PIN_DIR, value_parser = absolute)]
-    pub pin_dir: PathBuf,
+    /// Directory in a BPF file system that holds kproxy's maps and links; one for each kproxy of a machine [default:
+    /// /sys/fs/bpf/kproxy].
+    #[arg(long, value_name = "DIR", value_parser = absolute)]
+    pub pin_dir: Option<PathBuf>,
 
     /// The cgroup (v2) whose processes reach Services by their sockets [default: the root of cgroup v2].
     #[arg(long, value_name = "DIR")]
@@ -107,7 +96,8 @@ pub struct CleanupArgs {
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "camelCase")]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -117,7 +107,7 @@ pub enum LogFormat {
 
 fn absolute(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
-    if path.is_absolute() && path.parent().is_some() {
+    if is_pin_dir(&path) {
         return Ok(path);
     }
     Err("name a directory by its whole path, such as /sys/fs/bpf/kproxy".into())
@@ -148,15 +138,15 @@ mod tests {
     #[test]
     fn nothing_has_to_be_given() {
         let run = run(&[]).expect("defaults");
-        assert_eq!(run.places.pin_dir, PathBuf::from("/sys/fs/bpf/kproxy"));
-        assert!(run.pod_devices.is_empty());
+        assert_eq!(run.own.places.pin_dir, None);
+        assert_eq!(run.kube_proxy.given(), Vec::<String>::new());
     }
 
     #[test]
     fn patterns_are_separated_by_commas() {
         let run = run(&["--pod-devices", "pod*,veth*", "--uplink-devices=eth0"]).expect("patterns");
-        assert_eq!(run.pod_devices, ["pod*", "veth*"]);
-        assert_eq!(run.uplink_devices, ["eth0"]);
+        assert_eq!(run.own.pod_devices, ["pod*", "veth*"]);
+        assert_eq!(run.own.uplink_devices, ["eth0"]);
     }
 
     #[test]
@@ -169,6 +159,12 @@ mod tests {
             (&["--pin-dir", "kproxy"], "--pin-dir"),
             (&["--pin-dir", "/"], "--pin-dir"),
             (&["--log-format", "xml"], "--log-format"),
+            // 10.12
+            (&["positional"], "positional"),
+            (&["--init-only", "--cleanup"], "--cleanup"),
+            (&["--iptables-sync-period", "30"], "--iptables-sync-period"),
+            (&["--feature-gates", "X"], "--feature-gates"),
+            (&["--vmodule", "devices"], "--vmodule"),
         ];
         for (arguments, named) in rows {
             let message = run(arguments).expect_err("refused");

@@ -17,3 +17,4 @@ pub mod serve;
 pub mod sizes;
 pub mod sockets;
 pub mod source;
+mod watch;

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use kproxy::causes::one_line;
 use kproxy::cli::{Cli, Command, RunArgs};
-use kproxy::commands::{cleanup, logging, run};
+use kproxy::commands::{cleanup, logging, run, set_up, write};
+use kproxy::config::{self, Config, Loaded};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -21,22 +22,42 @@ fn main() -> ExitCode {
 }
 
 fn run_agent(arguments: &RunArgs) -> ExitCode {
-    if let Err(error) = logging::start(arguments.log_format) {
-        return exit(Err(error), |error| eprintln!("kproxy: {error}"));
+    let started = config::load(arguments).and_then(|loaded| {
+        let Config { own, document, .. } = &loaded.config;
+        logging::start(own.log_format, &document.logging)?;
+        Ok(loaded)
+    });
+    let loaded = match started {
+        Ok(loaded) => loaded,
+        Err(error) => return exit(Err(error), |error| eprintln!("kproxy: {error}")),
+    };
+    for note in &loaded.notes {
+        tracing::warn!("{note}");
+    }
+    exit(act(arguments, loaded), |error| tracing::error!("{error}"))
+}
+
+/// What is asked for besides serving is done alone (semantics 10.12 to 10.15).
+fn act(arguments: &RunArgs, loaded: Loaded) -> Result<()> {
+    if let Some(file) = &arguments.write_config_to {
+        return write::write(&loaded, file);
+    }
+    let Loaded { config, file, .. } = loaded;
+    if arguments.cleanup {
+        return cleanup::cleanup_all(&config);
+    }
+    if arguments.init_only {
+        return set_up::set_up(&config);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build();
-    let outcome = runtime
-        .context("start the asynchronous runtime")
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(run::run(arguments));
-            // A source may be in the middle of something that nobody waits for any more.
-            runtime.shutdown_background();
-            outcome
-        });
-    exit(outcome, |error| tracing::error!("{error}"))
+        .build()
+        .context("start the asynchronous runtime")?;
+    let outcome = runtime.block_on(run::run(config, file));
+    // A source may be in the middle of something that nobody waits for any more.
+    runtime.shutdown_background();
+    outcome
 }
 
 fn exit(outcome: Result<()>, tell: impl FnOnce(String)) -> ExitCode {

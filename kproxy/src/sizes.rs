@@ -3,7 +3,10 @@
 //! A default never makes a table smaller than it is: the memory that the kernel reports changes a little with every
 //! kernel, and a table in use can not shrink. Powers of two keep it from growing by a little at every other start.
 
+use std::ops::RangeInclusive;
+
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use crate::dataplane::Sizes;
 
@@ -58,45 +61,107 @@ const SLOTS: Scale = Scale {
 /// What a machine is taken to have when it does not say.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
 
+/// What may be asked for.
+type Range = RangeInclusive<i64>;
+const FLOW_ENTRIES: Range = 1_024..=67_108_864;
+const FRONTEND_ENTRIES: Range = 16..=4_194_304;
+const BACKEND_ENTRIES: Range = 16..=16_777_216;
+const SLOT_ENTRIES: Range = 16..=268_435_456;
+const AFFINITY_ENTRIES: Range = 16..=67_108_864;
+const SOURCE_RANGE_ENTRIES: Range = 16..=16_777_216;
+
 /// The options. Every size counts entries; all tables together take about 1 % of the memory by default. Defaults are
 /// rounded up to powers of two, and never less than the pinned table has.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 #[command(
     next_help_heading = "Sizes, in entries (defaults: rounded up to powers of two, never less than what is pinned)"
 )]
 pub struct SizeArgs {
     /// Connections that are tracked, two entries each (170 bytes an entry) [default: 16384 per GiB of memory, 131072 to
     /// 4194304].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(FLOW_ENTRIES))]
     pub flows: Option<u32>,
 
     /// Connections whose peer has not answered yet, two entries each [default: 4096 per GiB of memory, 65536 to
     /// 1048576].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1_024..=67_108_864))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(FLOW_ENTRIES))]
     pub new_flows: Option<u32>,
 
     /// Service addresses with their ports [default: 4096 per GiB of memory, 16384 to 262144].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=4_194_304))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(FRONTEND_ENTRIES))]
     pub frontends: Option<u32>,
 
     /// Endpoints, counted once for each service port [default: 8192 per GiB of memory, 65536 to 1048576].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(BACKEND_ENTRIES))]
     pub backends: Option<u32>,
 
     /// Places for endpoints in the order of their service (8 bytes each), at least as many as backends; a change needs
     /// its service's places twice [default: 65536 per GiB of memory, 524288 to 8388608].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=268_435_456))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(SLOT_ENTRIES))]
     pub slots: Option<u32>,
 
-    /// Clients that stay with the backends they have (sessionAffinity), counted once for each service port [default:
-    /// 4096 per GiB of memory, 16384 to 1048576].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=67_108_864))]
+    /// Clients that are remembered for session affinity, each once for each service port [default: 4096 per GiB of
+    /// memory, 16384 to 1048576].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(AFFINITY_ENTRIES))]
     pub affinity: Option<u32>,
 
     /// Ranges of clients that may ask services (loadBalancerSourceRanges), counted once for each service port; a
     /// changed list needs its places twice [default: 4096 per GiB of memory, 16384 to 262144].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(SOURCE_RANGE_ENTRIES))]
     pub source_ranges: Option<u32>,
+}
+
+/// A size of a file that can not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{asked} entries can not be had; use {least} to {most}")]
+pub struct RangeError {
+    asked: u32,
+    least: i64,
+    most: i64,
+}
+
+impl SizeArgs {
+    /// These, and where nothing is asked for, the other ones.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self {
+        Self {
+            flows: self.flows.or(other.flows),
+            new_flows: self.new_flows.or(other.new_flows),
+            frontends: self.frontends.or(other.frontends),
+            backends: self.backends.or(other.backends),
+            slots: self.slots.or(other.slots),
+            affinity: self.affinity.or(other.affinity),
+            source_ranges: self.source_ranges.or(other.source_ranges),
+        }
+    }
+
+    /// The fields that can not be had. The command line has checked its own.
+    pub fn out_of_range(&self) -> impl Iterator<Item = (&'static str, RangeError)> {
+        let Self {
+            flows,
+            new_flows,
+            frontends,
+            backends,
+            slots,
+            affinity,
+            source_ranges,
+        } = *self;
+        let fields = [
+            ("flows", flows, FLOW_ENTRIES),
+            ("newFlows", new_flows, FLOW_ENTRIES),
+            ("frontends", frontends, FRONTEND_ENTRIES),
+            ("backends", backends, BACKEND_ENTRIES),
+            ("slots", slots, SLOT_ENTRIES),
+            ("affinity", affinity, AFFINITY_ENTRIES),
+            ("sourceRanges", source_ranges, SOURCE_RANGE_ENTRIES),
+        ];
+        fields.into_iter().filter_map(|(name, asked, range)| {
+            let asked = asked.filter(|asked| !range.contains(&i64::from(*asked)))?;
+            let (least, most) = range.into_inner();
+            Some((name, RangeError { asked, least, most }))
+        })
+    }
 }
 
 /// Sizes that do not fit together.

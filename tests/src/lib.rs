@@ -3,16 +3,20 @@
 //! * [`acceptance`]: one table of cases for all runners
 //! * [`apiserver`]: a Kubernetes API server with the kinds that kproxy follows
 //! * [`cluster`]: nodes, pods and clients as network namespaces
+//! * [`container`]: what a node starts for a daemon set
 //! * [`demo`]: the story that `cargo xtask demo` tells
 //! * [`echo`]: a server that says what it saw, and the client for it
 //! * [`host`]: the datapath in memory, without privileges
+//! * [`kubectl`]: the real one, and overlays of our manifests for it
 //! * [`workload`]: Services and EndpointSlices as the controllers of a cluster write them
 
 pub mod acceptance;
 pub mod apiserver;
 pub mod bench;
 pub mod cluster;
+pub mod container;
 pub mod demo;
 pub mod echo;
 pub mod host;
+pub mod kubectl;
 pub mod workload;

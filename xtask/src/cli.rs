@@ -33,6 +33,18 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build a container image that holds the agent as one static program, and nothing else.
+    Image {
+        /// What the image is called.
+        #[arg(long, value_name = "NAME:TAG", default_value = "kproxy:latest")]
+        tag: String,
+        /// Build the program alone, and print where it is.
+        #[arg(long)]
+        binary_only: bool,
+        /// Build without optimisations, which is quicker.
+        #[arg(long)]
+        dev: bool,
+    },
     /// Measure, with optimised builds (needs root).
     Bench {
         /// What to measure.

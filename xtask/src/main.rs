@@ -6,6 +6,7 @@
 mod build;
 mod cli;
 mod demo;
+mod image;
 mod machine;
 mod output;
 mod setup;
@@ -41,6 +42,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo { arguments } => {
             setup::ensure(Purpose::Run)?;
             demo::demo(&arguments)
+        }
+        Command::Image {
+            tag,
+            binary_only,
+            dev,
+        } => {
+            setup::ensure(Purpose::Build)?;
+            image::image(&tag, binary_only, dev)
         }
         Command::Bench { what, arguments } => {
             setup::ensure(Purpose::Run)?;

@@ -45,7 +45,7 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> 
 const SPEAKS_OF_XTASK: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// The target directory: the one this program was built into.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
     let marked = program
         .ancestors()

@@ -2,14 +2,12 @@
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_set_retval};
+use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_retval};
 use aya_ebpf::programs::SockAddrContext;
 use kproxy_common::{Address, Family, Port, Protocol, SocketPeer};
 use kproxy_ebpf::socket::{Peer, Socket, SocketVerdict};
 
 use super::maps::SOCKET_PEERS;
-
-const ECONNREFUSED: i32 = 111;
 
 /// State of a connected socket, also of UDP.
 const TCP_ESTABLISHED: u32 = 1;
@@ -23,6 +21,8 @@ const DENY: i32 = 0;
 pub(crate) struct SocketAddress<'a> {
     context: &'a SockAddrContext,
     family: Family,
+    /// The context says where the message comes from.
+    has_message: bool,
 }
 
 impl<'a> SocketAddress<'a> {
@@ -32,6 +32,7 @@ impl<'a> SocketAddress<'a> {
         Self {
             context,
             family: Family::V4,
+            has_message: false,
         }
     }
 
@@ -41,6 +42,16 @@ impl<'a> SocketAddress<'a> {
         Self {
             context,
             family: Family::V6,
+            has_message: false,
+        }
+    }
+
+    /// At a hook for messages that are about to be sent.
+    #[inline(always)]
+    pub(crate) const fn with_message(self) -> Self {
+        Self {
+            has_message: true,
+            ..self
         }
     }
 
@@ -78,9 +89,9 @@ impl<'a> SocketAddress<'a> {
         match verdict {
             SocketVerdict::Pass => ALLOW,
             SocketVerdict::Translate(peer) => self.show(Some(peer)),
-            SocketVerdict::Refuse => {
+            SocketVerdict::Deny(errno) => {
                 // SAFETY: the helper takes a number only. Kernel 5.18 and later.
-                unsafe { bpf_set_retval(-ECONNREFUSED) };
+                unsafe { bpf_set_retval(-errno.number()) };
                 DENY
             }
         }
@@ -109,6 +120,15 @@ impl<'a> SocketAddress<'a> {
         ALLOW
     }
 
+    /// The hook's socket: not null at these hooks, and alive while the hook runs.
+    #[inline(always)]
+    fn socket(&self) -> *mut bpf_sock {
+        // SAFETY: the address of the context's socket field; the union has this member only.
+        let field = unsafe { &raw const (*self.raw()).__bindgen_anon_1 }.cast::<*mut bpf_sock>();
+        // SAFETY: a plain field of the hook's own context.
+        unsafe { *field }
+    }
+
     #[inline(always)]
     const fn raw(&self) -> *mut bpf_sock_addr {
         self.context.sock_addr
@@ -123,14 +143,30 @@ impl Socket for SocketAddress<'_> {
     }
 
     #[inline(always)]
+    fn network_namespace(&self) -> u64 {
+        // SAFETY: the context is the hook's own; the helper reads its socket's namespace. Kernel 5.7 and later.
+        unsafe { bpf_get_netns_cookie(self.context.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn bound_address(&self) -> Option<Address> {
+        let address = match (self.has_message, self.family) {
+            // SAFETY: a plain field, in network order: where the message comes from.
+            (true, Family::V4) => Address::from_v4_word(unsafe { (*self.raw()).msg_src_ip4 }),
+            // SAFETY: the address of a field of the hook's own context.
+            (true, Family::V6) => words(unsafe { &raw const (*self.raw()).msg_src_ip6 }),
+            // SAFETY: a plain field of a living socket, in network order.
+            (false, Family::V4) => Address::from_v4_word(unsafe { (*self.socket()).src_ip4 }),
+            // SAFETY: the address of a field of a living socket.
+            (false, Family::V6) => words(unsafe { &raw const (*self.socket()).src_ip6 }),
+        };
+        Some(address).filter(|address| !address.is_unspecified())
+    }
+
+    #[inline(always)]
     fn is_connected(&self) -> bool {
-        // SAFETY: the address of the context's socket field; the union has this member only.
-        let field = unsafe { &raw const (*self.raw()).__bindgen_anon_1 }.cast::<*mut bpf_sock>();
-        // SAFETY: a plain field of the hook's own context.
-        let socket = unsafe { *field };
-        // SAFETY: not null at these hooks, alive while the hook runs, and a plain field (`enum` in net/tcp_states.h,
-        // which UDP uses as well).
-        let state = unsafe { (*socket).state };
+        // SAFETY: a plain field of a living socket (`enum` in net/tcp_states.h, which UDP uses as well).
+        let state = unsafe { (*self.socket()).state };
         state == TCP_ESTABLISHED
     }
 
@@ -157,4 +193,12 @@ impl Socket for SocketAddress<'_> {
         unsafe { *stored = value };
         true
     }
+}
+
+/// An IPv6 address in a context, read word by word: wider reads are refused.
+#[inline(always)]
+fn words(field: *const [u32; 4]) -> Address {
+    let first = field.cast::<u32>();
+    // SAFETY: one of the field's four words, which these hooks may read.
+    Address::from_words([0, 1, 2, 3].map(|index| unsafe { first.wrapping_add(index).read_volatile() }))
 }

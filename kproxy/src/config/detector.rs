@@ -29,7 +29,7 @@ impl LocalDetector {
     /// (semantics 5.13, 5.17).
     #[must_use]
     pub fn of_cidrs(cidrs: &[Cidr]) -> Self {
-        let first = |family| cidrs.iter().copied().find(|cidr| cidr.address.family() == family);
+        let first = |family| cidrs.iter().copied().find(|cidr| cidr.family() == family);
         match (first(Family::V4), first(Family::V6)) {
             (None, None) => Self::None,
             (v4, v6) => Self::ClusterCidr { v4, v6 },
@@ -81,6 +81,37 @@ impl LocalDetector {
             (Self::None | Self::NodeCidr | Self::BridgeInterface(_) | Self::InterfaceNamePrefix(_), _) => {
                 None
             }
+        }
+    }
+}
+
+/// A detector by source addresses, of which no packet of this node can have one (semantics 10.05).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} has only ranges of {found}, but this node has only {has}; give one of {has}")]
+pub struct WrongFamily {
+    /// Where the ranges come from.
+    pub field: &'static str,
+    found: Family,
+    has: Family,
+}
+
+impl LocalDetector {
+    /// Checks that a node which has only one family can use the ranges of it.
+    ///
+    /// # Errors
+    ///
+    /// When all ranges are of the other family.
+    pub fn check_families(&self, field: &'static str, node: &[Family]) -> Result<(), WrongFamily> {
+        let &[has] = node else {
+            return Ok(());
+        };
+        match (self.cidr(Family::V4), self.cidr(Family::V6)) {
+            (Some(only), None) | (None, Some(only)) if only.family() != has => Err(WrongFamily {
+                field,
+                found: only.family(),
+                has,
+            }),
+            _ => Ok(()),
         }
     }
 }
@@ -168,5 +199,30 @@ mod tests {
         let other = LocalDetector::of_cidrs(&ranges[..1]);
         assert_eq!(other.with_pod_cidrs(&ranges[2..]), other);
         assert!(!other.tells_apart(Family::V6));
+    }
+
+    #[test]
+    fn ranges_of_a_family_that_the_node_lacks_10_05() {
+        use Family::{V4, V6};
+        let rows: [(&str, &str, &[Family], bool); 6] = [
+            ("IPv6 ranges without IPv6", "fd00::/64", &[V4], false),
+            ("IPv4 ranges without IPv4", "10.0.0.0/8", &[V6], false),
+            ("both", "10.0.0.0/8 fd00::/64", &[V4], true),
+            ("the right one", "10.0.0.0/8", &[V4], true),
+            ("a node of both families", "fd00::/64", &[V4, V6], true),
+            ("none", "", &[V4], true),
+        ];
+        for (what, ranges, node, fine) in rows {
+            for detector in [
+                LocalDetector::of_cidrs(&cidrs(ranges)),
+                LocalDetector::NodeCidr.with_pod_cidrs(&cidrs(ranges)),
+            ] {
+                assert_eq!(
+                    detector.check_families("clusterCIDR", node).is_ok(),
+                    fine,
+                    "{what}"
+                );
+            }
+        }
     }
 }

@@ -1,18 +1,30 @@
 //! What an operator has asked for: kube-proxy's configuration file and flags, and kproxy's own.
 //!
-//! * [`document`]: `KubeProxyConfiguration` as it is written
-//! * [`Config`]: what it means. Made once at the start; after that nothing can be invalid
+//! * [`load()`]: from command line and file to a [`Config`]; [`flags`] and [`decode`] read them
+//! * [`document`], [`own_document`]: `KubeProxyConfiguration` and `KproxyConfiguration` as they are written
+//! * [`Config`]: what they mean. Made once at the start; after that nothing can be invalid
 //! * [`NodePortAddresses`], [`LocalDetector`], [`NodeAddresses`], [`Conntrack`]: its parts that decide something
 //! * [`GoDuration`]: how durations are written
 //!
 //! Which fields and flags have a meaning here, and which are only accepted, is in `docs/configuration.md`.
 
 mod conntrack;
+pub mod decode;
 mod detector;
 pub mod document;
+#[cfg(test)]
+mod documentation;
 mod duration;
+pub mod flags;
+mod interpret;
+mod load;
 mod node_addresses;
 mod node_ports;
+mod notes;
+pub mod own_document;
+mod problems;
+mod tolerant;
+pub mod watch;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -26,11 +38,14 @@ use crate::devices::Rules;
 use crate::sizes::SizeArgs;
 
 pub use conntrack::{Conntrack, MostConnections};
-pub use detector::LocalDetector;
+pub use detector::{LocalDetector, WrongFamily};
 pub use document::KubeProxyConfiguration;
 pub use duration::{DurationError, GoDuration};
+pub use load::{Loaded, load};
 pub use node_addresses::NodeAddresses;
 pub use node_ports::{NodePortAddresses, is_loopback, loopback};
+pub use own_document::KproxyConfiguration;
+pub use problems::{FieldProblem, InvalidConfiguration};
 
 /// What an operator has asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +102,16 @@ impl Config {
     #[must_use]
     pub fn serves_loopback(&self, family: Family) -> bool {
         self.localhost_node_ports && self.node_port_addresses.covers_loopback(family)
+    }
+
+    /// Checks `clusterCIDR` against the families that this machine has.
+    ///
+    /// # Errors
+    ///
+    /// When it can tell no packet apart.
+    pub fn check_families(&self, node: &[Family]) -> Result<(), WrongFamily> {
+        self.detector
+            .check_families("KubeProxyConfiguration.clusterCIDR", node)
     }
 }
 

@@ -43,6 +43,15 @@ impl NodePortAddresses {
             .collect()
     }
 
+    /// Whether every address of a family is meant, also those that the node will have.
+    #[must_use]
+    pub fn means_all(&self, family: Family, primary: Option<Address>) -> bool {
+        match self {
+            Self::Primary => primary.is_none_or(is_loopback),
+            Self::Cidrs(cidrs) => matches_all(cidrs, family),
+        }
+    }
+
     /// Whether loopback addresses of a family are meant too, so that NodePorts may answer there for the node's own
     /// processes: unless ranges are given that leave them out.
     #[must_use]
@@ -53,7 +62,7 @@ impl NodePortAddresses {
                 matches_all(cidrs, family)
                     || cidrs
                         .iter()
-                        .any(|cidr| cidr.address.family() == family && overlaps_loopback(*cidr))
+                        .any(|cidr| cidr.family() == family && overlaps_loopback(*cidr))
             }
         }
     }
@@ -76,15 +85,12 @@ pub fn loopback(family: Family) -> Address {
 
 /// All addresses of a family are meant when a range is that large, and when no range is of that family.
 fn matches_all(cidrs: &[Cidr], family: Family) -> bool {
-    let mut of_family = cidrs
-        .iter()
-        .filter(|cidr| cidr.address.family() == family)
-        .peekable();
+    let mut of_family = cidrs.iter().filter(|cidr| cidr.family() == family).peekable();
     of_family.peek().is_none() || of_family.any(|cidr| cidr.length == 0)
 }
 
 fn overlaps_loopback(cidr: Cidr) -> bool {
-    is_loopback(cidr.address) || cidr.contains(&loopback(cidr.address.family()))
+    is_loopback(cidr.address) || cidr.contains(&loopback(cidr.family()))
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 
-use kproxy_common::SocketPeer;
+use kproxy_common::{Address, SocketPeer};
 use kproxy_ebpf::socket::Socket;
 
 /// A socket with its storage.
 #[derive(Clone, Debug)]
 pub struct MemorySocket {
     cookie: u64,
+    namespace: u64,
+    bound: Option<Address>,
     connected: Cell<bool>,
     peer: RefCell<Option<SocketPeer>>,
     is_full: bool,
@@ -20,6 +22,8 @@ impl MemorySocket {
     pub fn new(cookie: u64) -> Self {
         Self {
             cookie,
+            namespace: 0,
+            bound: None,
             connected: Cell::default(),
             peer: RefCell::default(),
             is_full: false,
@@ -34,9 +38,22 @@ impl MemorySocket {
             ..Self::new(cookie)
         }
     }
-}
 
-impl MemorySocket {
+    /// In the network namespace with this cookie.
+    #[must_use]
+    pub fn in_namespace(self, namespace: u64) -> Self {
+        Self { namespace, ..self }
+    }
+
+    /// Bound to this address.
+    #[must_use]
+    pub fn bound_to(self, address: Address) -> Self {
+        Self {
+            bound: Some(address),
+            ..self
+        }
+    }
+
     /// Says whether the kernel has given it a peer.
     pub fn set_connected(&self, connected: bool) {
         self.connected.set(connected);
@@ -46,6 +63,14 @@ impl MemorySocket {
 impl Socket for MemorySocket {
     fn cookie(&self) -> u64 {
         self.cookie
+    }
+
+    fn network_namespace(&self) -> u64 {
+        self.namespace
+    }
+
+    fn bound_address(&self) -> Option<Address> {
+        self.bound
     }
 
     fn is_connected(&self) -> bool {

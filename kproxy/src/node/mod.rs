@@ -3,13 +3,24 @@
 //! * [`privileges`]: the capabilities of this process
 //! * [`mounts`]: cgroup v2 and the BPF file system
 //! * [`features`]: what the kernel can do
+//! * [`families`]: which address families it has
 //! * [`name`]: which Node object this is
 //! * [`memory`]: how large tables may be by default
 //!
+//! And what kproxy sets on it, once, before it starts:
+//!
+//! * [`conntrack`]: the kernel's connection tracking
+//! * [`oom`]: how willingly the kernel ends this process
+//! * [`former_proxy`]: removal of what kube-proxy has left
+//!
 //! Every check ends in one message that names what is missing and what to do about it.
 
+pub mod conntrack;
+pub mod families;
 pub mod features;
+pub mod former_proxy;
 pub mod memory;
 pub mod mounts;
 pub mod name;
+pub mod oom;
 pub mod privileges;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 enum Capability {
     NetAdmin = 12,
     SysAdmin = 21,
+    Perfmon = 38,
     Bpf = 39,
 }
 
@@ -18,6 +19,7 @@ impl fmt::Display for Capability {
         f.write_str(match self {
             Self::NetAdmin => "CAP_NET_ADMIN",
             Self::SysAdmin => "CAP_SYS_ADMIN",
+            Self::Perfmon => "CAP_PERFMON",
             Self::Bpf => "CAP_BPF",
         })
     }
@@ -28,7 +30,7 @@ impl fmt::Display for Capability {
 pub enum PrivilegeError {
     /// Capabilities are missing.
     #[error(
-        "kproxy lacks {missing}: run it as root, or give its container the capabilities BPF and NET_ADMIN"
+        "kproxy lacks {missing}: run it as root, or give its container the capabilities BPF, NET_ADMIN and PERFMON"
     )]
     Missing {
         /// Their names, separated by commas.
@@ -63,11 +65,14 @@ fn effective(status: &str) -> Option<u64> {
 
 fn check_capabilities(effective: u64) -> Result<(), PrivilegeError> {
     let has = |capability: Capability| effective & (1 << capability as u32) != 0;
-    // CAP_BPF was split off CAP_SYS_ADMIN in Linux 5.8; who has that one has both.
-    let has_bpf = has(Capability::Bpf) || has(Capability::SysAdmin);
+    // Linux 5.8 split CAP_BPF and CAP_PERFMON off CAP_SYS_ADMIN; who has that one has all. Without CAP_PERFMON the
+    // verifier refuses arithmetic on pointers that compilers take for granted (kernel/bpf/verifier.c,
+    // `allow_ptr_leaks`).
+    let or_admin = |capability| has(capability) || has(Capability::SysAdmin);
     let missing: Vec<_> = [
-        (Capability::Bpf, has_bpf),
+        (Capability::Bpf, or_admin(Capability::Bpf)),
         (Capability::NetAdmin, has(Capability::NetAdmin)),
+        (Capability::Perfmon, or_admin(Capability::Perfmon)),
     ]
     .into_iter()
     .filter(|(_, has)| !has)
@@ -98,11 +103,12 @@ mod tests {
     fn missing_capabilities_are_named() {
         let rows = [
             (u64::MAX, None),
-            (1 << 39 | 1 << 12, None),
+            (1 << 39 | 1 << 38 | 1 << 12, None),
             (1 << 21 | 1 << 12, None),
-            (1 << 12, Some("CAP_BPF:")),
-            (1 << 39, Some("CAP_NET_ADMIN:")),
-            (0, Some("CAP_BPF and CAP_NET_ADMIN:")),
+            (1 << 38 | 1 << 12, Some("CAP_BPF:")),
+            (1 << 39 | 1 << 38, Some("CAP_NET_ADMIN:")),
+            (1 << 39 | 1 << 12, Some("CAP_PERFMON:")),
+            (0, Some("CAP_BPF and CAP_NET_ADMIN and CAP_PERFMON:")),
         ];
         for (effective, missing) in rows {
             let message = check_capabilities(effective).err().map(|error| error.to_string());

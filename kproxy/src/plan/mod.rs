@@ -30,6 +30,7 @@ mod quarantine;
 mod ranges;
 mod service;
 mod space;
+mod stage;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -209,7 +209,9 @@ impl Staged {
             full = staged.ranges.is_none().then_some(Full::SourceRanges);
         }
         if let Some(full) = full {
-            taken.into_iter().for_each(|run| slots.free(run));
+            for run in taken {
+                slots.free(run);
+            }
             return Err(give_back(records, new, full));
         }
         Ok(staged)

@@ -135,6 +135,7 @@ pub async fn start(options: Options, status: &Status, gauges: Arc<dyn Gauges>) -
         Some(server) => listen::start(server, events, &mut tasks).await?,
         None => None,
     };
+    status.want_health_checks_at(options.health_check_addresses.clone());
     let service_health = ServiceHealth::new(options.health_check_addresses, node, status.clone());
     tasks.spawn(service_health.follow(status.health_checks()));
     Ok(Servers {

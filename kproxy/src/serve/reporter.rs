@@ -10,6 +10,7 @@ use super::events::Notice;
 use super::metrics::DeviceDoor;
 use super::moment::Moment;
 use super::no_local::{NoLocal, Policy};
+use super::service_health::Addresses;
 use super::status::{FAMILIES, Status};
 use crate::index::HealthChecks;
 use crate::model::{Node, Problem};
@@ -170,6 +171,11 @@ impl Reporter {
     /// could not be opened is tried again then (semantics 3.59).
     pub fn health_checks(&self, wanted: &HealthChecks) {
         self.status.want_health_checks(wanted);
+    }
+
+    /// Where health-check node ports shall be open: where NodePorts are served (semantics 3.49).
+    pub fn health_checks_at(&self, addresses: Addresses) {
+        self.status.want_health_checks_at(addresses);
     }
 
     fn update_both(&self) {

@@ -14,6 +14,7 @@ use super::events::Events;
 use super::health::{Health, Report};
 use super::metrics::Counted;
 use super::moment::Moment;
+use super::service_health::Addresses;
 use crate::index::HealthChecks;
 use crate::plan::Fill;
 
@@ -31,7 +32,7 @@ struct Shared {
     /// The same.
     fill: Mutex<BTreeMap<&'static str, Fill>>,
     counted: Counted,
-    health_checks: watch::Sender<HealthChecks>,
+    health_checks: watch::Sender<(HealthChecks, Addresses)>,
     events: Events,
 }
 
@@ -74,16 +75,24 @@ impl Status {
 
     /// Which health-check node ports are wanted, now and later.
     #[must_use]
-    pub(super) fn health_checks(&self) -> watch::Receiver<HealthChecks> {
+    pub(super) fn health_checks(&self) -> watch::Receiver<(HealthChecks, Addresses)> {
         self.0.health_checks.subscribe()
     }
 
     /// Tells it also when nothing has changed: what could not be opened is tried again.
     pub(super) fn want_health_checks(&self, wanted: &HealthChecks) {
-        self.0.health_checks.send_modify(|told| {
+        self.0.health_checks.send_modify(|(told, _)| {
             if told != wanted {
                 told.clone_from(wanted);
             }
+        });
+    }
+
+    pub(super) fn want_health_checks_at(&self, addresses: Addresses) {
+        self.0.health_checks.send_if_modified(|(_, told)| {
+            let differ = *told != addresses;
+            *told = addresses;
+            differ
         });
     }
 

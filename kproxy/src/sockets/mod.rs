@@ -14,7 +14,7 @@
 //! * [`namespaces`]: where the node's network namespaces are found
 //! * [`diag`]: `sock_diag(7)`, typed: which sockets there are, and the end of one
 //! * [`reasons`]: why a socket is ended
-//! * [`sweep`]: one look at all of them
+//! * [`mod@sweep`]: one look at all of them
 //! * [`sweeper`]: when to look; a thread of its own, so that nobody waits for it
 
 pub mod diag;

@@ -8,7 +8,7 @@ use kproxy_ebpf::{Action, Packet as _, forward, reject, reply};
 
 use super::row::{Half, Row};
 use super::simulation::{Fate, Hook, Machine, Simulation};
-use super::world::NODE;
+use super::world::{NODE, NODE_NAMESPACE};
 use crate::host::{Buffer, MemoryTables, Programmer};
 
 /// The library with maps in memory.
@@ -23,9 +23,11 @@ impl HostMachine {
     /// An empty data plane.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        let mut tables = MemoryTables::new(seed);
+        tables.settings.node_namespace = NODE_NAMESPACE;
         Self {
             programmer: Programmer::new(NODE, Sizes::default().capacity()),
-            tables: MemoryTables::new(seed),
+            tables,
         }
     }
 }

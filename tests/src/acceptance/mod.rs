@@ -1,7 +1,8 @@
 //! One table of cases for every way to run the data plane.
 //!
 //! * [`rows`]: the table; [`row`] is the language it is written in
-//! * [`world`] and [`state`]: the cluster that rows play in, and its services as manifests
+//! * [`world`], [`state`] and [`service`]: the cluster that rows play in, and its services as manifests
+//! * [`answered`] and [`spread`]: what only many requests together show
 //! * [`simulation`]: plays a row packet by packet, with pods that behave like hosts
 //! * [`host`]: the datapath library in memory
 //! * [`kernel`]: the loaded programs under `BPF_PROG_TEST_RUN`, compared with the library packet by packet
@@ -9,12 +10,14 @@
 //!
 //! A row runs wherever it [fits](row::Row::fits). To add a case, add a row.
 
+pub mod answered;
 pub mod host;
 pub mod kernel;
 pub mod netns;
 pub mod report;
 pub mod row;
 pub mod rows;
+pub mod service;
 pub mod simulation;
 pub mod spread;
 pub mod state;

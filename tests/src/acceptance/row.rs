@@ -6,7 +6,7 @@ use std::time::Duration;
 use kproxy_common::Family;
 
 use super::state::{PORT, Protocol, State, WEB};
-use super::world::{self, CLIENT, NATIVE, Pod};
+use super::world::{self, CLIENT, HOST, NATIVE, Pod};
 use crate::host::frame::Tcp;
 
 /// A way to run the data plane.
@@ -27,18 +27,23 @@ pub enum Via {
     Socket,
     /// Its packets are.
     Packet,
+    /// Its socket is, and it is a process of the node itself.
+    Node,
 }
 
 impl Via {
-    /// Both.
+    /// The doors of pods.
     pub const ALL: [Self; 2] = [Self::Socket, Self::Packet];
+    /// All of them.
+    pub const EVERY: [Self; 3] = [Self::Socket, Self::Packet, Self::Node];
 
-    /// The pod that asks by this door.
+    /// Who asks by this door.
     #[must_use]
     pub const fn client(self) -> &'static str {
         match self {
             Self::Socket => NATIVE,
             Self::Packet => CLIENT,
+            Self::Node => HOST.name,
         }
     }
 }
@@ -76,6 +81,8 @@ pub enum Step {
     },
     /// One packet of a conversation.
     Packet(Packet),
+    /// A packet of [`CLIENT`], byte by byte.
+    Raw(Vec<u8>, Then),
     /// A packet from a pod, byte by byte, and then to one: nobody may touch it.
     Bystander(Vec<u8>),
     /// Time passes.
@@ -123,6 +130,8 @@ pub struct Ask {
     pub source_port: Option<u16>,
     /// How often.
     pub times: usize,
+    /// Time that passes before each.
+    pub pause: Duration,
     /// The connection or UDP socket of this name, opened when it is first spoken of and kept until the row ends.
     pub kept: Option<&'static str>,
     /// What must come of each.
@@ -138,8 +147,14 @@ pub enum Expect {
     Spread(Vec<&'static str>),
     /// Answered by the pod that answered on this socket before.
     Same,
+    /// Answered by the pod that answered every request of this row with the same name, whichever that is.
+    One(&'static str),
+    /// Answered by one of these, and each of them comes up in one of the row's requests that expect this.
+    Varied(Vec<&'static str>),
     /// ECONNREFUSED.
     Refused,
+    /// The call fails as it does when a firewall drops: EPERM for a datagram, ETIMEDOUT for a connection.
+    Denied,
     /// Nothing comes back.
     Silence,
     /// The request goes out as it was, and nobody is there.
@@ -247,11 +262,13 @@ impl Step {
     fn fits(&self, runner: Runner) -> bool {
         match (self, runner) {
             (Self::Ask(ask) | Self::Alternate { ask, .. } | Self::Reuse { ask, .. }, Runner::Kernel) => {
-                ask.via == Via::Packet
+                ask.via == Via::Packet && ask.pause.is_zero()
             }
+            (Self::Ask(ask), Runner::Netns) => ask.pause.is_zero(),
             (Self::Wait(_) | Self::RefuseInserts(_), Runner::Kernel)
             | (
                 Self::Packet(_)
+                | Self::Raw(..)
                 | Self::Bystander(_)
                 | Self::Wait(_)
                 | Self::Evict(_)
@@ -261,10 +278,12 @@ impl Step {
                 Runner::Netns,
             ) => false,
             (_, Runner::Host)
-            | (Self::State(_) | Self::Packet(_) | Self::Bystander(_) | Self::Evict(_), Runner::Kernel)
+            | (
+                Self::State(_) | Self::Packet(_) | Self::Raw(..) | Self::Bystander(_) | Self::Evict(_),
+                Runner::Kernel,
+            )
             | (
                 Self::State(_)
-                | Self::Ask(_)
                 | Self::Alternate { .. }
                 | Self::Reuse {
                     end: End::Reset, ..
@@ -299,6 +318,7 @@ impl Ask {
             to: world::service(WEB, PORT, family),
             source_port: None,
             times: 1,
+            pause: Duration::ZERO,
             kept: None,
             expect: Expect::Untouched,
         }
@@ -343,6 +363,13 @@ impl Ask {
     #[must_use]
     pub fn times(mut self, times: usize) -> Self {
         self.times = times;
+        self
+    }
+
+    /// After so much time.
+    #[must_use]
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
         self
     }
 

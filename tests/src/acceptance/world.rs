@@ -30,12 +30,29 @@ pub struct Pod {
     number: (u16, u16),
 }
 
-/// The node itself: a process of its own asks from here, and no door is in its way.
+/// Both families.
+pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+/// The cookie of [`NODE`]'s own network namespace, where there is no real one.
+pub const NODE_NAMESPACE: u64 = 1;
+/// Where `ClusterIPs` come from, once that is known.
+pub const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd96::/112"];
+
+/// The node itself: a process of its own asks from here, and its packets meet no door. It serves as well.
 pub const HOST: Pod = Pod {
     name: NODE,
     node: "",
     number: (0, 1),
 };
+
+/// The nodes themselves.
+pub const NODES: [Pod; 2] = [
+    HOST,
+    Pod {
+        name: OTHER_NODE,
+        node: "",
+        number: (0, 2),
+    },
+];
 
 /// Every pod.
 pub const PODS: [Pod; 6] = [
@@ -104,6 +121,42 @@ pub fn cluster_ip(number: u8, family: Family) -> IpAddr {
     }
 }
 
+/// Whether a packet to this address reaches a kernel by itself: the asking one's own, or a node's.
+#[must_use]
+pub fn has_kernel(address: IpAddr) -> bool {
+    let is_of = |node: &Pod| FAMILIES.iter().any(|family| node.address(*family) == address);
+    address.is_loopback() || NODES.iter().any(is_of)
+}
+
+/// An address that a service has besides its `ClusterIP`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vip {
+    /// One that no interface has.
+    Number(u8),
+    /// An address of [`NODE`].
+    Node,
+}
+
+impl Vip {
+    /// The address.
+    #[must_use]
+    pub fn address(self, family: Family) -> IpAddr {
+        match (self, family) {
+            (Self::Number(number), Family::V4) => Ipv4Addr::new(198, 51, 100, number).into(),
+            (Self::Number(number), Family::V6) => {
+                Ipv6Addr::new(0xfd98, 0, 0, 0, 0, 0, 0, number.into()).into()
+            }
+            (Self::Node, family) => HOST.address(family),
+        }
+    }
+
+    /// The address with a port.
+    #[must_use]
+    pub fn port(self, port: u16, family: Family) -> SocketAddr {
+        (self.address(family), port).into()
+    }
+}
+
 /// A `ClusterIP` with a port.
 #[must_use]
 pub fn service(number: u8, port: u16, family: Family) -> SocketAddr {
@@ -131,7 +184,7 @@ mod tests {
     fn addresses_are_those_of_the_netns_cluster() {
         let description = builder("x", Cni::Bridge).describe().unwrap();
         let layout = Layout::new(&description, "");
-        for pod in PODS.into_iter().chain([HOST]) {
+        for pod in PODS.into_iter().chain(NODES) {
             let host = layout.hosts().find(|host| host.name == pod.name).unwrap();
             assert_eq!(
                 host.addresses.both(),

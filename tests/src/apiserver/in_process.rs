@@ -1,11 +1,13 @@
 //! The in-repo server as a running thing: its own runtime, so that it answers while a test blocks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use super::authorization::{Permission, Record};
 use super::faults::{Faults, Plan};
 use super::identity::Tokens;
 use super::kubeconfig::Access;
@@ -19,7 +21,7 @@ use super::{Options, seed};
 /// A server in this process.
 #[derive(Debug)]
 pub(super) struct InProcess {
-    store: Arc<Store>,
+    server: Arc<Server>,
     faults: Faults,
     listening: Arc<Listening>,
     /// Always there until drop, which takes it.
@@ -46,6 +48,7 @@ impl InProcess {
             store: Arc::clone(&store),
             plan: Arc::clone(&plan),
             tokens: Tokens::new(token.clone()),
+            record: Record::default(),
             bookmarks_every,
         });
         let listening = Listening::open(
@@ -54,7 +57,7 @@ impl InProcess {
             certificates.acceptor()?,
             |address| {
                 store.with(|contents| seed::fill(contents, address));
-                router(server)
+                router(Arc::clone(&server))
             },
         )?;
         let listening = Arc::new(listening);
@@ -67,7 +70,7 @@ impl InProcess {
         let faults = Faults::new(plan, Arc::clone(&store), Arc::clone(&listening));
         Ok((
             Self {
-                store,
+                server,
                 faults,
                 listening,
                 runtime: Some(runtime),
@@ -80,9 +83,13 @@ impl InProcess {
         &self.faults
     }
 
+    pub(super) fn uses(&self, user: &str) -> BTreeSet<Permission> {
+        self.server.record.of(user)
+    }
+
     pub(super) fn insert_unchecked(&self, object: Value) -> anyhow::Result<()> {
         let kind = format!("{} {}", object["apiVersion"], object["kind"]);
-        let inserted = self.store.with(|contents| seed::insert(contents, object));
+        let inserted = self.server.store.with(|contents| seed::insert(contents, object));
         inserted.with_context(|| format!("the API server for tests does not serve {kind}"))
     }
 }

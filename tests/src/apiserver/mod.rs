@@ -3,14 +3,15 @@
 //! [`ApiServer::start`] starts a server inside the process that is good enough for a real `kubectl` and for every
 //! client-go or kube-rs client of services, endpoint slices, nodes, service ranges and events. With the environment
 //! variable `KUBEBUILDER_ASSETS` naming a folder with `kube-apiserver` and `etcd`, it starts those instead, so that
-//! the same tests say whether the real server behaves alike. It is not a Kubernetes: no controllers run, nothing is
-//! persisted, everybody with the token may do everything.
+//! the same tests say whether the real server behaves alike. It is not a Kubernetes: no controllers run, and nothing is
+//! persisted. The kubeconfig's user may do everything, service accounts what their cluster roles say.
 //!
-//! The way of a request: `listen` (TLS) → `server` (token, path) → `request` → `read`, `watch`, `write`
-//! or `delete` → `admission` → `store`, and back through `respond`. `faults` lets tests break it.
+//! The way of a request: `listen` (TLS) → `server` (path) → `identity` (token) → `request` → `authorization` → `read`,
+//! `watch`, `write` or `delete` → `admission` → `store`, and back through `respond`. `faults` lets tests break it.
 
 mod admission;
 mod allocations;
+mod authorization;
 mod convert;
 mod delete;
 mod discovery;
@@ -38,6 +39,7 @@ mod tls;
 mod watch;
 mod write;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +47,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::Value;
 
+pub use authorization::Permission;
 pub use faults::{Fault, Faults};
 
 use in_process::InProcess;
@@ -162,12 +165,43 @@ impl ApiServer {
             .with_context(|| format!("write kubeconfig {}", path.display()))
     }
 
+    /// The certificate that the server's own is signed with, as pods find it beside their token.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.access.authority_pem
+    }
+
+    /// What a user that is no administrator has done so far of what it may do.
+    ///
+    /// # Errors
+    /// The real server is running.
+    pub fn uses(&self, user: &str) -> Result<BTreeSet<Permission>, NotSupported> {
+        match &self.backend {
+            Backend::InProcess(in_process) => Ok(in_process.uses(user)),
+            Backend::Real { .. } => Err(NotSupported {
+                what: "telling what a user has done",
+            }),
+        }
+    }
+
     /// A client with all rights, working on the calling Tokio runtime. It does not retry.
     ///
     /// # Errors
     /// The client cannot be built.
     pub fn client(&self) -> anyhow::Result<kube::Client> {
         self.access.client()
+    }
+
+    /// A client with the rights of whoever the token was given to; otherwise as [`ApiServer::client`].
+    ///
+    /// # Errors
+    /// The client cannot be built.
+    pub fn client_with_token(&self, token: &str) -> anyhow::Result<kube::Client> {
+        let access = Access {
+            token: token.to_owned(),
+            ..self.access.clone()
+        };
+        access.client()
     }
 
     /// What can be made to go wrong.

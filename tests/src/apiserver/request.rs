@@ -1,8 +1,9 @@
 //! A request for objects, parsed: which kind, where, and the options of the query.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use serde::Deserialize;
 
+use super::authorization::{Permission, Wish};
 use super::kinds::{self, Kind};
 use super::object::Key;
 use super::respond::View;
@@ -84,6 +85,37 @@ impl Request {
             self.target.namespace.as_deref().unwrap_or_default(),
             name,
         )
+    }
+
+    /// What its user must be allowed to do.
+    pub(crate) fn wish(&self, method: &Method) -> Wish<'_> {
+        let Target {
+            kind,
+            namespace,
+            name,
+            status,
+        } = &self.target;
+        let verb = match (method.as_str(), name) {
+            ("GET", _) if is_set(self.parameters.watch.as_deref()) => "watch",
+            ("GET", Some(_)) => "get",
+            ("GET", None) => "list",
+            ("POST", _) => "create",
+            ("PUT", _) => "update",
+            ("PATCH", _) => "patch",
+            ("DELETE", Some(_)) => "delete",
+            ("DELETE", None) => "deletecollection",
+            (other, _) => other,
+        };
+        let subresource = if *status { "/status" } else { "" };
+        Wish {
+            permission: Permission {
+                group: kind.group.to_owned(),
+                resource: format!("{}{subresource}", kind.plural),
+                verb: verb.to_owned(),
+            },
+            namespace: namespace.as_deref(),
+            name: name.as_deref(),
+        }
     }
 
     /// Whether a write is only tried out.

@@ -6,15 +6,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request as HttpRequest, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request as HttpRequest, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::Value;
 
+use super::authorization::{Permission, Record, Wish, authorize};
 use super::faults::Plan;
-use super::identity::Tokens;
+use super::identity::{Tokens, User};
 use super::patch::Patch;
 use super::request::{Parameters, Request, is_set, path_not_found};
 use super::status::Status;
@@ -30,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) store: Arc<Store>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) tokens: Tokens,
+    pub(crate) record: Record,
     pub(crate) bookmarks_every: Duration,
 }
 
@@ -73,6 +75,10 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
                 found(openapi::describe(&group, &version))
             }),
         )
+        .route(
+            "/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+            post(token),
+        )
         .fallback(objects)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&server), authenticate))
@@ -82,7 +88,10 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
 /// Only health checks are open to everybody.
 async fn authenticate(State(server): State<Arc<Server>>, mut request: HttpRequest, next: Next) -> Response {
     let open = ["/healthz", "/livez", "/readyz", "/version"].contains(&request.uri().path());
-    match server.tokens.identify(request.headers()) {
+    let identified = server
+        .store
+        .with(|contents| server.tokens.identify(request.headers(), contents));
+    match identified {
         Ok(user) => {
             tracing::trace!(user = user.name, method = %request.method(), uri = %request.uri(), "request");
             request.extensions_mut().insert(user);
@@ -93,8 +102,39 @@ async fn authenticate(State(server): State<Arc<Server>>, mut request: HttpReques
     next.run(request).await
 }
 
+/// A token for a service account, which is no object: nothing of it is stored.
+async fn token(
+    State(server): State<Arc<Server>>,
+    Extension(user): Extension<User>,
+    Path((namespace, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    let wish = Wish {
+        permission: Permission {
+            group: String::new(),
+            resource: "serviceaccounts/token".to_owned(),
+            verb: "create".to_owned(),
+        },
+        namespace: Some(&namespace),
+        name: Some(&name),
+    };
+    let given = server.store.with(|contents| {
+        authorize(contents, &server.record, &user, wish)?;
+        let request =
+            serde_json::from_slice(&body).map_err(|error| Status::bad_request(error.to_string()))?;
+        let given = server.tokens.give(contents, &namespace, &name, request)?;
+        let mut answer = serde_json::to_value(given)
+            .map_err(|error| Status::new(500, "InternalError", error.to_string()))?;
+        answer["apiVersion"] = "authentication.k8s.io/v1".into();
+        answer["kind"] = "TokenRequest".into();
+        Ok(respond::json(201, &answer))
+    });
+    given.unwrap_or_else(|status: Status| status.into_response())
+}
+
 async fn objects(
     State(server): State<Arc<Server>>,
+    Extension(user): Extension<User>,
     method: Method,
     uri: Uri,
     parameters: Result<Query<Parameters>, QueryRejection>,
@@ -111,6 +151,12 @@ async fn objects(
     };
     if let Some(delay) = server.plan.delay() {
         tokio::time::sleep(delay).await;
+    }
+    let allowed = server
+        .store
+        .with(|contents| authorize(contents, &server.record, &user, request.wish(&method)));
+    if let Err(status) = allowed {
+        return status.into_response();
     }
     serve(&server, &method, &request, &headers, &body).unwrap_or_else(IntoResponse::into_response)
 }

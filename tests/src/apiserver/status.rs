@@ -51,6 +51,15 @@ impl Cause {
         )
     }
 
+    /// A field names what is not there.
+    pub(crate) fn not_found(field: impl Into<String>, value: &impl serde::Serialize) -> Self {
+        Self::new(
+            "FieldValueNotFound",
+            field,
+            format!("Not found: {}", json!(value)),
+        )
+    }
+
     /// A field repeats a value that must be unique.
     pub(crate) fn duplicate(field: impl Into<String>, value: &impl serde::Serialize) -> Self {
         Self::new(

@@ -1,6 +1,7 @@
 //! The kproxy process of a node.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::{Duration, Instant},
@@ -14,9 +15,13 @@ use super::{
     node::Node,
     process::{Process, binary},
 };
+use crate::container::Container;
 
 /// How long a stop, or a clean-up, may take.
 pub(super) const STOP_BOUND: Duration = Duration::from_secs(10);
+
+/// How long an agent may take to be ready, unless its options say something else.
+const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Where an agent reads its services from.
 #[derive(Clone, Debug)]
@@ -50,7 +55,7 @@ impl AgentOptions {
             source,
             arguments: Vec::new(),
             log: "info".to_owned(),
-            ready_within: Duration::from_secs(20),
+            ready_within: READY_WITHIN,
             program: None,
         }
     }
@@ -92,18 +97,23 @@ impl Agent {
         let mut own: Vec<&str> = vec!["--hostname-override", node.name(), "--pod-devices", "pod*"];
         own.extend(["--log-format", "json", flag, path]);
         own.extend(arguments.iter().map(String::as_str));
+        let process = run(node, program.as_deref(), "run", &own, log)?;
+        Self::wait_until_ready(node, process, *ready_within)
+    }
+
+    pub(super) fn start_container(node: &Node, container: &Container, folder: &Path) -> anyhow::Result<Self> {
+        let process = run_container(node, container, folder)?;
+        Self::wait_until_ready(node, process, READY_WITHIN)
+    }
+
+    fn wait_until_ready(node: &Node, process: Process, bound: Duration) -> anyhow::Result<Self> {
         let agent = Self {
             node: node.name().to_owned(),
-            process: run(node, program.as_deref(), "run", &own, log)?,
+            process,
         };
         agent
-            .wait_for_message(*ready_within, |message, _| message == "ready")
-            .with_context(|| {
-                format!(
-                    "kproxy on node {} is not ready after {ready_within:?}",
-                    node.name()
-                )
-            })?;
+            .wait_for_message(bound, |message, _| message == "ready")
+            .with_context(|| format!("kproxy on node {} is not ready after {bound:?}", node.name()))?;
         Ok(agent)
     }
 
@@ -179,6 +189,15 @@ impl Agent {
         Ok(())
     }
 
+    /// Waits until it ends by itself, and answers how, with its log.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub fn ended(mut self, bound: Duration) -> anyhow::Result<(ExitStatus, String)> {
+        let status = self.process.wait(bound)?;
+        Ok((status, self.log()))
+    }
+
     /// Ends it with SIGKILL.
     ///
     /// # Errors
@@ -213,6 +232,22 @@ pub(super) fn run(
         &node.agents,
     )
     .with_context(|| format!("kproxy {command} on node {}", node.name()))
+}
+
+/// Starts a container on a node, in its network and outside of its cgroup.
+pub(super) fn run_container(node: &Node, container: &Container, folder: &Path) -> anyhow::Result<Process> {
+    let (description, root) = (folder.join("description"), folder.join("root"));
+    let text = serde_json::to_string(container).context("cannot describe a container")?;
+    fs::write(&description, text).context("cannot describe a container")?;
+    fs::create_dir_all(&root).context("cannot make a folder for a container's root")?;
+    Process::start(
+        &binary("contain", "KPROXY_CONTAIN", "kproxy-tests")?,
+        [&description, &root],
+        &[],
+        node.host().namespace(),
+        &node.agents,
+    )
+    .with_context(|| format!("a container on node {}", node.name()))
 }
 
 /// Text and fields of a log line in the JSON format of `tracing-subscriber`.

@@ -8,7 +8,9 @@ use super::{
     agent::{self, Agent, AgentOptions},
     cgroup::Cgroup,
     host::Host,
+    process::Process,
 };
+use crate::container::Container;
 
 /// A node of a cluster.
 #[derive(Debug)]
@@ -57,6 +59,23 @@ impl Node {
     /// When it is not ready in time or ends, with its log.
     pub fn start_agent(&self, options: &AgentOptions) -> anyhow::Result<Agent> {
         Agent::start(self, options)
+    }
+
+    /// Starts kproxy in a container on this node, and waits until it is ready. What that takes is kept in `folder`, which
+    /// outlives it.
+    ///
+    /// # Errors
+    /// When it is not ready in time or ends, with its log.
+    pub fn start_container(&self, container: &Container, folder: &Path) -> anyhow::Result<Agent> {
+        Agent::start_container(self, container, folder)
+    }
+
+    /// Starts a container on this node, as [`Node::start_container`], and waits for nothing.
+    ///
+    /// # Errors
+    /// When it can not be started.
+    pub fn run_container(&self, container: &Container, folder: &Path) -> anyhow::Result<Process> {
+        agent::run_container(self, container, folder)
     }
 
     /// Runs `kproxy cleanup` for this node.

@@ -254,6 +254,25 @@ pub fn verify_checksums(bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Source and destination of a packet.
+///
+/// # Errors
+/// When it is not IP.
+pub fn addresses(bytes: &[u8]) -> anyhow::Result<(IpAddr, IpAddr)> {
+    let packet = SlicedPacket::from_ethernet(bytes)?;
+    Ok(match packet.net.context("no network header")? {
+        NetSlice::Ipv4(ip) => (
+            ip.header().source_addr().into(),
+            ip.header().destination_addr().into(),
+        ),
+        NetSlice::Ipv6(ip) => (
+            ip.header().source_addr().into(),
+            ip.header().destination_addr().into(),
+        ),
+        NetSlice::Arp(_) => bail!("an ARP packet"),
+    })
+}
+
 /// A packet that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -287,17 +306,7 @@ impl Seen {
     pub fn read(bytes: &[u8]) -> anyhow::Result<Self> {
         verify_checksums(bytes)?;
         let packet = SlicedPacket::from_ethernet(bytes)?;
-        let (source, destination): (IpAddr, IpAddr) = match packet.net.context("no network header")? {
-            NetSlice::Ipv4(ip) => (
-                ip.header().source_addr().into(),
-                ip.header().destination_addr().into(),
-            ),
-            NetSlice::Ipv6(ip) => (
-                ip.header().source_addr().into(),
-                ip.header().destination_addr().into(),
-            ),
-            NetSlice::Arp(_) => bail!("an ARP packet"),
-        };
+        let (source, destination) = addresses(bytes)?;
         let segment = |source_port, destination_port, without_checksum, payload: &[u8]| Self::Segment {
             source: (source, source_port).into(),
             destination: (destination, destination_port).into(),

@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kproxy::index::Index;
-use kproxy::model::Kind;
-use kproxy::plan::{Applied, Capacity, GRACE, Plan, WantedService};
+use kproxy::model::{Kind, Parsed, Problem};
+use kproxy::plan::{Applied, Capacity, GRACE, Plan, WantedNode, WantedService};
 use kproxy::source::{Change, Event, News};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_yaml_ng::{Deserializer, Value};
 
 /// The agent's state between a folder of manifests and the maps.
@@ -24,7 +26,7 @@ impl Programmer {
     #[must_use]
     pub fn new(node: &str, capacity: Capacity) -> Self {
         Self {
-            index: new_index(node),
+            index: Index::new(node),
             applied: Applied::new(capacity),
         }
     }
@@ -37,9 +39,14 @@ impl Programmer {
     pub fn plan(&mut self, manifests: &str) -> anyhow::Result<Plan> {
         feed(&mut self.index, manifests)?;
         let mut plan = self.applied.release(Instant::now() + 2 * GRACE);
-        let Plan { steps, problems } = self.applied.change(self.index.take_changes());
-        plan.steps.extend(steps);
-        plan.problems.extend(problems);
+        let plans = [
+            self.applied.place(node(&self.index)),
+            self.applied.change(self.index.take_changes()),
+        ];
+        for Plan { steps, problems } in plans {
+            plan.steps.extend(steps);
+            plan.problems.extend(problems);
+        }
         ensure!(
             plan.problems.is_empty(),
             "not everything could be planned: {:?}",
@@ -54,23 +61,28 @@ impl Programmer {
 /// # Errors
 /// When a manifest is not as it should be.
 pub fn wanted(node: &str, manifests: &str) -> anyhow::Result<Vec<WantedService>> {
-    let mut index = new_index(node);
+    let mut index = Index::new(node);
     feed(&mut index, manifests)?;
     Ok(index.take_changes().into_values().flatten().collect())
 }
 
-fn new_index(node: &str) -> Index {
-    let mut index = Index::new(node);
-    for kind in [Kind::Node, Kind::ServiceCidr] {
-        index.apply(Event::now(News::Listing(kind)));
-        index.apply(Event::now(News::Listed(kind)));
+/// The node as its object describes it: `NodePorts` are served under its addresses, and it has no others.
+fn node(index: &Index) -> WantedNode {
+    let addresses = index
+        .node()
+        .map(|node| node.addresses.clone())
+        .unwrap_or_default();
+    WantedNode {
+        node_port_addresses: addresses.iter().copied().collect(),
+        bound: addresses.iter().copied().collect(),
+        // Of several of one family the first counts.
+        primary: addresses.iter().rev().map(|it| (it.family(), *it)).collect(),
+        service_cidrs: index.service_cidrs(),
     }
-    index
 }
 
 fn feed(index: &mut Index, manifests: &str) -> anyhow::Result<()> {
-    let kinds = [Kind::Service, Kind::EndpointSlice];
-    for kind in kinds {
+    for kind in Kind::ALL {
         index.apply(Event::now(News::Listing(kind)));
     }
     for document in Deserializer::from_str(manifests) {
@@ -79,7 +91,7 @@ fn feed(index: &mut Index, manifests: &str) -> anyhow::Result<()> {
             index.apply(Event::now(news(object)?));
         }
     }
-    for kind in kinds {
+    for kind in Kind::ALL {
         index.apply(Event::now(News::Listed(kind)));
     }
     let problems = index.take_problems();
@@ -90,15 +102,18 @@ fn feed(index: &mut Index, manifests: &str) -> anyhow::Result<()> {
 fn news(object: Value) -> anyhow::Result<News> {
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
     Ok(match kind {
-        "Service" => {
-            let service: Service = serde_yaml_ng::from_value(object).context("a Service can not be read")?;
-            News::Service(service.try_into().map_or_else(Change::Rejected, Change::Applied))
-        }
-        "EndpointSlice" => {
-            let slice: EndpointSlice =
-                serde_yaml_ng::from_value(object).context("an EndpointSlice can not be read")?;
-            News::Slice(slice.try_into().map_or_else(Change::Rejected, Change::Applied))
-        }
+        "Service" => News::Service(change::<Service, _>(object)?),
+        "EndpointSlice" => News::Slice(change::<EndpointSlice, _>(object)?),
+        "Node" => News::Node(change::<Node, _>(object)?),
+        "ServiceCIDR" => News::ServiceCidr(change::<ServiceCIDR, _>(object)?),
         other => bail!("a manifest of the unexpected kind {other:?}"),
     })
+}
+
+fn change<O, M>(object: Value) -> anyhow::Result<Change<M>>
+where
+    O: DeserializeOwned + TryInto<Parsed<M>, Error = Problem>,
+{
+    let object: O = serde_yaml_ng::from_value(object).context("a manifest can not be read")?;
+    Ok(object.try_into().map_or_else(Change::Rejected, Change::Applied))
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Map, MapData, MapInfo};
 use kproxy::dataplane::Sizes;
-use kproxy::model::parse_cidr;
+use kproxy::model::{Cidr, parse_cidr};
 use kproxy::plan::{Applied, GRACE, MapContents, Plan, ServicePortName, WantedNode, WantedService};
 use kproxy_common::{Address, AddressRole, Family, FrontendFlags, RangeSetId, SourceRange, maps};
 
@@ -80,7 +80,7 @@ fn what_is_written_is_found_by_prefix_and_survives_a_restart() {
         assert_eq!(is_in_range(&place, second, client), expected, "3.41 {client}");
         assert!(!is_in_range(&place, RangeSetId(99), client), "3.41 {client}");
     }
-    let wanted: Vec<_> = node().service_cidrs.iter().map(|cidr| cidr.range()).collect();
+    let wanted: Vec<_> = node().service_cidrs.iter().map(Cidr::range).collect();
     assert_eq!(contents.service_cidrs[..2], wanted);
     assert_eq!(contents.node_addresses, node().primary);
     for (text, role) in [

@@ -9,7 +9,12 @@ use crate::workspace;
 pub(super) struct Tools;
 
 /// Each with the package that has it, which Debian and Ubuntu call the same.
-const TOOLS: [(&str, &str); 2] = [("ip", "iproute2"), ("unshare", "util-linux")];
+const TOOLS: [(&str, &str); 4] = [
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("iptables-save", "iptables"),
+    ("nft", "nftables"),
+];
 
 impl Requirement for Tools {
     fn name(&self) -> &'static str {
@@ -17,7 +22,7 @@ impl Requirement for Tools {
     }
 
     fn purpose(&self) -> &'static str {
-        "make and look at network devices in tests"
+        "make and look at network devices and packet filters in tests"
     }
 
     fn look(&self) -> Result<String, String> {

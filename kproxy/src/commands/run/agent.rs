@@ -98,6 +98,8 @@ impl<K: Kernel> Agent<K> {
         }
         // Behind the services: what is no ClusterIP may be dropped now.
         self.place();
+        // Also without a sync: a count may change alone, and a port that could not be opened is tried again (3.59).
+        self.reporter.health_checks(self.index.health_checks());
         self.tell_what_is_in_force();
         self.tell_when_ready();
     }
@@ -141,6 +143,8 @@ impl<K: Kernel> Agent<K> {
         let Some(node) = self.placing.changed(&self.index) else {
             return;
         };
+        self.reporter
+            .health_checks_at(self.placing.health_checks_at(&node));
         let node_ports = node.node_port_addresses.len();
         let plan = self.applied.place(node);
         if let Some(writes) = self.program(&plan, Instant::now()).filter(|writes| *writes > 0) {
@@ -169,6 +173,11 @@ impl<K: Kernel> Agent<K> {
         self.doors.take_in(event, Instant::now(), &mut self.kernel);
         self.tell_devices();
         self.tell_when_ready();
+    }
+
+    /// Whether everything has been programmed once and every door is open.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
     }
 
     /// When [`Agent::wake`] wants to be called next.
@@ -293,10 +302,8 @@ impl<K: Kernel> Agent<K> {
         self.reporter.devices(DeviceDoor::Pod, open, failed);
     }
 
-    /// Health checks are told of after each sync: a port that could not be opened is tried again then (semantics 3.59).
     fn tell_end(&mut self, sync: Sync) {
         self.reporter.ended(sync, self.retry.at().is_none());
-        self.reporter.health_checks(self.index.health_checks());
     }
 
     /// What was taken in counts as done when nothing of it is left to be tried again.

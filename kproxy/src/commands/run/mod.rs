@@ -2,6 +2,7 @@
 //!
 //! * `agent`: the decisions, without waiting
 //! * `doors`, `isolate`, `backoff`: parts of them
+//! * `start`: the parts that the configuration decides, opened one by one
 //! * `placing`: what the node's addresses are to the data plane
 //! * `kernel`: what they want from the data plane
 //! * this file: checks, starts and the loop that waits
@@ -14,30 +15,29 @@ mod doors;
 mod isolate;
 mod kernel;
 mod placing;
+mod start;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use kproxy_common::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::causes::one_line;
-use crate::cli::{RunArgs, SourceArgs};
-use crate::config::NodePortAddresses;
+use super::cleanup::remove_former_proxy;
+use crate::config::Config;
+use crate::config::watch::ConfigFile;
 use crate::dataplane::{Dataplane, Meter, Options};
-use crate::devices::{self, Rules};
-use crate::index::Index;
-use crate::node::{features, memory, mounts, name, privileges};
+use crate::devices;
+use crate::index::{Index, Rules};
+use crate::node::{families, features, memory, mounts, privileges};
 use crate::plan::Applied;
-use crate::serve::{self as servers, Events, Reporter, Status};
-use crate::sockets::{Report, Sources, Sweeper};
-use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, manifests};
+use crate::serve::{self as servers, Reporter};
+use crate::source::Event;
 
 use agent::Agent;
 use kernel::{Hands, Kernel};
@@ -46,46 +46,46 @@ use placing::Placing;
 /// How many events may wait; also how many are made one batch at most.
 const QUEUE: usize = 1_024;
 
-/// How often kube-proxy looks at everything; health is measured by it.
-const SYNC_PERIOD: Duration = Duration::from_secs(30);
-
 /// Runs until SIGTERM or SIGINT; what is in the kernel stays.
 ///
 /// # Errors
 ///
-/// When the machine lacks something or an option is wrong, before anything is changed; or when a source can not go on.
-pub async fn run(arguments: &RunArgs) -> Result<()> {
-    let RunArgs {
-        hostname_override,
-        source,
-        places,
-        pod_devices,
-        uplink_devices,
-        log_format: _,
-        sizes,
-    } = arguments;
-    let node_name = name::node_name(hostname_override.as_deref())?;
-    let rules = Rules::parse(pod_devices, uplink_devices)?;
+/// When the machine lacks something or an option is wrong, before anything is changed; when a source can not go on; or
+/// when the configuration file changes.
+pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
     privileges::check()?;
     features::check()?;
-    let cgroup = mounts::cgroup(places.cgroup.as_deref())?;
-    mounts::bpf_file_system(&places.pin_dir)?;
-    let pinned = Dataplane::pinned_sizes(&places.pin_dir).context("look at the pinned maps")?;
-    let sizes = sizes.resolve(memory::total(), &pinned)?;
+    let own = &config.own;
+    let cgroup = mounts::cgroup(own.cgroup.as_deref())?;
+    mounts::bpf_file_system(&own.pin_dir)?;
+    let pinned = Dataplane::pinned_sizes(&own.pin_dir).context("look at the pinned maps")?;
+    let sizes = own.sizes.resolve(memory::total(), &pinned)?;
     let signals = Signals::catch()?;
+    // Dropping the set ends source and followers.
+    let mut tasks = JoinSet::new();
+    start::follow_file(&mut tasks, file)?;
     let (source_sender, events) = channel(QUEUE);
-    let status = open_status(source, &node_name).await?;
-    let source = open_source(source, &node_name, source_sender).await?;
+    let status = start::status(&config).await?;
+    let source = start::source(&config, source_sender).await?;
 
-    tracing::info!(node = node_name, pin_dir = %places.pin_dir.display(), cgroup = %cgroup.display(), "starting");
+    let node = config.node_name.as_str();
+    tracing::info!(node, mode = %config.mode, pin_dir = %own.pin_dir.display(), cgroup = %cgroup.display(), "starting");
+    start::prepare(&config)?;
+    let families = families::in_kernel();
     let options = Options {
-        pin_dir: places.pin_dir.clone(),
+        pin_dir: own.pin_dir.clone(),
         cgroup,
         sizes,
-        settings: Settings::DEFAULT,
+        settings: Settings {
+            loopback_node_ports: Settings::loopback_node_ports(
+                families
+                    .iter()
+                    .copied()
+                    .filter(|family| config.serves_loopback(*family)),
+            ),
+            ..Settings::DEFAULT
+        },
     };
-    // Dropping the set ends source and follower.
-    let mut tasks = JoinSet::new();
     let (mut dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
     follow_log(&mut tasks, &mut dataplane)?;
     tracing::info!(
@@ -93,13 +93,17 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
         "data plane in force with what was pinned"
     );
     let applied = Applied::adopt(sizes.capacity(), contents);
-    let placing = Placing::new(NodePortAddresses::Primary, None);
-    let meter = Meter::open(&places.pin_dir).context("open the maps that metrics are read from")?;
+    let rules = Rules {
+        allow_external_ips: config.allow_external_ips,
+        families: families.iter().copied().collect(),
+    };
+    let placing = Placing::new(config.node_port_addresses.clone(), config.bind_address);
+    let meter = Meter::open(&own.pin_dir).context("open the maps that metrics are read from")?;
     // Dropping them ends them.
-    let _servers = servers::start(servers::Options::new(&node_name), &status, Arc::new(meter)).await?;
-    let sweeper = start_sweeper(&mut dataplane, status.clone());
+    let _servers = servers::start(start::server_options(&config)?, &status, Arc::new(meter)).await?;
+    let sweeper = start::sweeper(&mut dataplane, &own.netns_dirs, status.clone());
     let agent = Agent::new(
-        Index::new(&node_name),
+        Index::with_rules(node, rules),
         applied,
         Hands { dataplane, sweeper },
         placing,
@@ -109,7 +113,11 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
     let (device_sender, device_events) = channel(QUEUE);
     tasks.spawn(source);
     let (address_sender, addresses) = watch::channel(None);
-    tasks.spawn(devices::follow(rules, device_sender, address_sender));
+    tasks.spawn(devices::follow(
+        own.devices.clone(),
+        device_sender,
+        address_sender,
+    ));
     serve(
         agent,
         Inputs {
@@ -118,62 +126,10 @@ pub async fn run(arguments: &RunArgs) -> Result<()> {
             addresses,
             tasks,
             signals,
+            when_ready: own.remove_kube_proxy_rules.then_some(remove_former_proxy),
         },
     )
     .await
-}
-
-/// Services work without it, so that what it lacks is no reason to fail.
-fn start_sweeper(dataplane: &mut Dataplane, status: Status) -> Option<Sweeper> {
-    let told = move |report: &Report, took| status.swept(took, &report.destroyed_by_family);
-    let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
-    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(Sources::default(), peers, told)?));
-    sweeper
-        .inspect_err(|error| {
-            let error = one_line(error.as_ref());
-            tracing::warn!(
-                "{error}; connected UDP sockets are not told when their backend is gone; that needs the capability \
-                 PERFMON or SYS_ADMIN, and a kernel that has its types in /sys/kernel/btf/vmlinux"
-            );
-        })
-        .ok()
-}
-
-/// Events and Node objects are a cluster's; a directory of manifests need not have them.
-async fn open_status(source: &SourceArgs, node_name: &str) -> Result<Status> {
-    let in_cluster = source.manifests.is_none();
-    let events = if in_cluster {
-        let options = kubernetes_options(source, node_name);
-        Events::of_cluster(kubernetes_client(&options).await?, node_name)
-    } else {
-        Events::none()
-    };
-    Status::new(SYNC_PERIOD, in_cluster, events).context("define metrics")
-}
-
-async fn open_source(
-    source: &SourceArgs,
-    node_name: &str,
-    sender: Sender<Event>,
-) -> Result<BoxFuture<'static, Result<()>>> {
-    if let Some(directory) = source.manifests.clone() {
-        return Ok(manifests(directory, sender)?.map(Ok).boxed());
-    }
-    let following = kubernetes(kubernetes_options(source, node_name), sender).await?;
-    Ok(following.map_err(anyhow::Error::from).boxed())
-}
-
-fn kubernetes_options(source: &SourceArgs, node_name: &str) -> KubernetesOptions {
-    let SourceArgs {
-        manifests: _,
-        kubeconfig,
-        master,
-    } = source.clone();
-    KubernetesOptions {
-        kubeconfig,
-        master,
-        node_name: node_name.to_owned(),
-    }
 }
 
 #[cfg(feature = "debug-log")]
@@ -198,10 +154,18 @@ struct Inputs {
     addresses: watch::Receiver<devices::Addresses>,
     tasks: JoinSet<Result<()>>,
     signals: Signals,
+    /// What is done once, when every service is served.
+    when_ready: Option<fn()>,
 }
 
 async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> {
     loop {
+        if agent.is_ready()
+            && let Some(act) = inputs.when_ready.take()
+        {
+            // It calls programs and nobody waits for it.
+            drop(tokio::task::spawn_blocking(act));
+        }
         let wake_at = agent.wake_at();
         // In the order of urgency: opening a door takes tens of milliseconds, and a change of a service waits for one
         // at most.

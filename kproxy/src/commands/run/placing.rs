@@ -6,11 +6,12 @@ use std::net::IpAddr;
 
 use kproxy_common::{Address, Family};
 
-use crate::config::{NodeAddresses, NodePortAddresses};
+use crate::config::{NodeAddresses, NodePortAddresses, loopback};
 use crate::devices::Addresses;
 use crate::index::Index;
 use crate::model::Cidr;
 use crate::plan::WantedNode;
+use crate::serve::service_health::{Addresses as ListenAddresses, ListenAt};
 
 /// Everything that decides it.
 #[derive(Debug)]
@@ -59,6 +60,32 @@ impl Placing {
         let own = NodeAddresses::of(addresses, self.bind_address);
         let known = [Family::V4, Family::V6].map(|family| Some((family, own.known(family)?)));
         known.into_iter().flatten().collect()
+    }
+
+    /// Where health-check node ports are open on such a node: where NodePorts are, and on loopback addresses only if
+    /// they are named (semantics 3.49).
+    pub(super) fn health_checks_at(&self, node: &WantedNode) -> ListenAddresses {
+        let of = |family: Family| {
+            let primary = node.primary.get(&family).copied();
+            if self.node_ports.means_all(family, primary) {
+                return ListenAt::All;
+            }
+            let addresses = node.node_port_addresses.iter();
+            let mut only: Vec<IpAddr> = addresses
+                .filter(|address| address.family() == family)
+                .map(|address| address.ip())
+                .collect();
+            if matches!(self.node_ports, NodePortAddresses::Cidrs(_))
+                && self.node_ports.covers_loopback(family)
+            {
+                only.push(loopback(family).ip());
+            }
+            ListenAt::Only(only)
+        };
+        ListenAddresses {
+            v4: of(Family::V4),
+            v6: of(Family::V6),
+        }
     }
 
     /// What is wanted now, if it may be something else than the last time; nothing as long as it is not known.

@@ -4,7 +4,7 @@
 //! read whole and written back whole. A field that is absent, `null` or zero means its default; `defaults` fills it in.
 //! What the fields mean is decided in [`Config`](super::Config).
 
-mod defaults;
+pub(crate) mod defaults;
 mod logging;
 mod sections;
 

@@ -1,10 +1,12 @@
 //! The plan against a model of the maps.
 
+mod any;
 mod cases;
 mod model;
 mod node;
 mod random;
 mod ranges;
+mod stays;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};

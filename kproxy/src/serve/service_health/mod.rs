@@ -116,10 +116,24 @@ impl ServiceHealth {
     }
 
     /// Does what it is told until nobody is left to tell it.
-    pub async fn follow(mut self, mut wanted: watch::Receiver<HealthChecks>) {
+    pub async fn follow(mut self, mut wanted: watch::Receiver<(HealthChecks, Addresses)>) {
         while wanted.changed().await.is_ok() {
-            let now = wanted.borrow_and_update().clone();
+            let (now, addresses) = wanted.borrow_and_update().clone();
+            self.move_to(addresses).await;
             self.set(&now).await;
+        }
+    }
+
+    /// Closes what is open at other addresses.
+    async fn move_to(&mut self, addresses: Addresses) {
+        if self.addresses == addresses {
+            return;
+        }
+        self.addresses = addresses;
+        for open in std::mem::take(&mut self.open).into_values() {
+            for server in open.servers {
+                server.close().await;
+            }
         }
     }
 

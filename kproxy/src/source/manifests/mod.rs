@@ -1,6 +1,6 @@
 //! A directory of manifests as a source: how kproxy runs without a cluster.
 //!
-//! [`watch`] notices changes, [`disk`] looks at the files, [`read`] decodes them, [`complete`] fills in what an API
+//! [`crate::watch`] notices changes, [`disk`] looks at the files, [`read`] decodes them, [`complete`] fills in what an API
 //! server would have, and [`shelf`] decides which file speaks for which object. A file that can not be read keeps its
 //! last good content; a directory that disappears keeps all of it until it is back.
 //!
@@ -12,7 +12,6 @@ mod complete;
 mod disk;
 mod read;
 mod shelf;
-mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -31,10 +30,10 @@ use tracing::{error, info, warn};
 
 use super::{Event, News};
 use crate::model::Kind;
+use crate::watch::{Settled, Watch};
 use disk::{Look, Stamp};
 use read::{Contents, ReadError};
 use shelf::{Repeated, Shelf};
-use watch::{Settled, Watch};
 
 /// How often a directory that has disappeared is looked for.
 const ABSENT_AGAIN: Duration = Duration::from_millis(500);

@@ -22,9 +22,11 @@ impl Shadow {
     pub(super) fn follow(&mut self, hook: Hook, bytes: &[u8], seen: &Fate) -> anyhow::Result<()> {
         let start = first_spare_port(seen);
         let mut other = None;
-        for choice in CHOICES {
+        let chosen = CHOICES.map(|choice| vec![choice, start]);
+        // Affinity leaves nothing to chance but the port.
+        for chance in chosen.into_iter().chain([vec![start]]) {
             let tables = self.tables.clone();
-            tables.script_random([choice, start]);
+            tables.script_random(chance);
             let fate = host::run(&tables, hook, Buffer::new(bytes.to_vec()));
             if fate == *seen {
                 // Chance is for one packet.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
+use super::answered::Answered;
 use super::row::{End, Expect, Row, Step};
 use super::state::State;
 use super::world::{self, PODS, Pod, SERVED};
@@ -27,6 +28,7 @@ const REUSES: u64 = 100;
 /// A cluster with agents and an echo server in every pod.
 #[derive(Debug)]
 pub struct Netns {
+    answered: Answered,
     kept: HashMap<&'static str, Stream>,
     state: Option<String>,
     manifests: TempDir,
@@ -49,7 +51,9 @@ impl Netns {
                 .pod(pod.name)
                 .serve(cluster::Via::Socket, &SERVED, &SERVED)
         };
-        let servers = PODS.into_iter().map(serve).collect::<anyhow::Result<_>>()?;
+        let mut servers = PODS.into_iter().map(serve).collect::<anyhow::Result<Vec<_>>>()?;
+        let node = cluster.node(world::NODE).host();
+        servers.push(node.serve(cluster::Via::Socket, &SERVED, &SERVED)?);
         let options = AgentOptions {
             arguments: maps::arguments(),
             ..AgentOptions::manifests(manifests.path())
@@ -60,6 +64,7 @@ impl Netns {
             .map(|node| node.start_agent(&options))
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
+            answered: Answered::default(),
             kept: HashMap::new(),
             state: None,
             manifests,
@@ -80,14 +85,19 @@ impl Netns {
             .zip(&row.steps)
             .try_for_each(|(number, step)| self.step(step).with_context(|| format!("in step {number}")));
         self.kept.clear();
-        played
+        played.and_then(|()| std::mem::take(&mut self.answered).check())
     }
 
     fn step(&mut self, step: &Step) -> anyhow::Result<()> {
         match step {
             Step::State(state) => self.program(state),
             Step::Ask(ask) => match ask.kept {
-                None => request::ask(self.host(ask.from), ask),
+                None => {
+                    let mut answered = std::mem::take(&mut self.answered);
+                    let asked = request::ask(self.host(ask.from), ask, &mut answered);
+                    self.answered = answered;
+                    asked
+                }
                 Some(name) => {
                     if !self.kept.contains_key(name) {
                         let stream = Stream::open(self.host(ask.from), ask)?;
@@ -101,6 +111,7 @@ impl Netns {
             Step::Reuse { ask, end: End::Reset } => request::reuse(self.host(ask.from), ask, REUSES),
             Step::Reuse { end: End::Fin, .. }
             | Step::Packet(_)
+            | Step::Raw(..)
             | Step::Bystander(_)
             | Step::Wait(_)
             | Step::Evict(_)
@@ -150,7 +161,12 @@ impl Netns {
 /// The pods that an expectation allows.
 fn allowed(expect: &Expect) -> Option<&[&'static str]> {
     match expect {
-        Expect::By(pods) | Expect::Spread(pods) => Some(pods),
-        Expect::Same | Expect::Refused | Expect::Silence | Expect::Untouched => None,
+        Expect::By(pods) | Expect::Spread(pods) | Expect::Varied(pods) => Some(pods),
+        Expect::Same
+        | Expect::One(_)
+        | Expect::Refused
+        | Expect::Denied
+        | Expect::Silence
+        | Expect::Untouched => None,
     }
 }

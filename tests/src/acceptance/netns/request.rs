@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 
 use super::allowed;
+use crate::acceptance::answered::Answered;
 use crate::acceptance::row::{Ask, Expect, Via};
 use crate::acceptance::spread;
 use crate::acceptance::state::Protocol;
-use crate::acceptance::world::{HOST, Pod};
+use crate::acceptance::world::{self, HOST, Pod};
 use crate::cluster::{self, Host};
 use crate::echo::{Mode, Options, Outcome, Report};
 
@@ -27,7 +28,12 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
     };
     let answered = matches!(
         ask.expect,
-        Expect::By(_) | Expect::Spread(_) | Expect::Same | Expect::Refused
+        Expect::By(_)
+            | Expect::Spread(_)
+            | Expect::Same
+            | Expect::One(_)
+            | Expect::Varied(_)
+            | Expect::Refused
     );
     Options {
         timeout: if answered { PATIENT } else { IMPATIENT },
@@ -41,13 +47,13 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
 
 pub(super) fn via(ask: &Ask) -> cluster::Via {
     match ask.via {
-        Via::Socket => cluster::Via::Socket,
+        Via::Socket | Via::Node => cluster::Via::Socket,
         Via::Packet => cluster::Via::Packet,
     }
 }
 
 /// Asks, each time on a new socket.
-pub(super) fn ask(host: &Host, ask: &Ask) -> anyhow::Result<()> {
+pub(super) fn ask(host: &Host, ask: &Ask, answered: &mut Answered) -> anyhow::Result<()> {
     let reports = host.ask(via(ask), &options(ask, ask.to))?;
     ensure!(
         reports.len() == ask.times,
@@ -59,12 +65,13 @@ pub(super) fn ask(host: &Host, ask: &Ask) -> anyhow::Result<()> {
     for report in &reports {
         check(ask, report)?;
         if let Some(pod) = report.pod() {
+            answered.note(&ask.expect, pod)?;
             *counts.entry(pod.to_owned()).or_default() += 1;
         }
     }
     match &ask.expect {
         Expect::Spread(pods) => spread::check(pods, &counts),
-        Expect::By(_) | Expect::Same | Expect::Refused | Expect::Silence | Expect::Untouched => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -92,9 +99,14 @@ pub(super) fn reuse(host: &Host, ask: &Ask, times: u64) -> anyhow::Result<()> {
 /// Holds a report against what is expected.
 pub(super) fn check(ask: &Ask, report: &Report) -> anyhow::Result<()> {
     let fits = match &ask.expect {
-        Expect::By(_) | Expect::Spread(_) | Expect::Same => report.result == Outcome::Ok,
+        Expect::By(_) | Expect::Spread(_) | Expect::Same | Expect::One(_) | Expect::Varied(_) => {
+            report.result == Outcome::Ok
+        }
         Expect::Refused => report.result == Outcome::Refused,
+        Expect::Denied => is_denied(ask.protocol, report),
         Expect::Silence => report.result == Outcome::Timeout,
+        // A kernel that was asked itself says at once that nobody listens.
+        Expect::Untouched if world::has_kernel(report.to.ip()) => report.result == Outcome::Refused,
         // Where the address leads without kproxy is the network's business, but nobody lives there.
         Expect::Untouched => matches!(report.result, Outcome::Timeout | Outcome::Error),
     };
@@ -107,6 +119,15 @@ pub(super) fn check(ask: &Ask, report: &Report) -> anyhow::Result<()> {
         check_answer(ask, report)?;
     }
     Ok(())
+}
+
+/// By the number of the error, which a client that gave up waiting has not got.
+fn is_denied(protocol: Protocol, report: &Report) -> bool {
+    let number = match protocol {
+        Protocol::Tcp => "(os error 110)",
+        Protocol::Udp => "(os error 1)",
+    };
+    report.error.as_ref().is_some_and(|error| error.contains(number))
 }
 
 fn check_answer(ask: &Ask, report: &Report) -> anyhow::Result<()> {
@@ -135,16 +156,15 @@ fn check_answer(ask: &Ask, report: &Report) -> anyhow::Result<()> {
         plain(answer.local) == Pod::named(pod).address(family),
         "{pod} was asked under another address: {report:?}"
     );
-    let hairpin = pod == client.name && ask.via == Via::Packet;
-    let expected = if hairpin {
-        plain(report.to)
-    } else {
-        client.address(family)
-    };
+    let mut expected = vec![client.address(family)];
+    if pod == client.name {
+        // A hairpin, if the packets met a door.
+        expected.push(plain(report.to));
+    }
     // Which of its addresses the node speaks from is the CNI's choice.
     ensure!(
-        client == HOST || plain(answer.peer) == expected,
-        "{pod} sees another client than {expected}: {report:?}"
+        client == HOST || expected.contains(&plain(answer.peer)),
+        "{pod} sees another client than {expected:?}: {report:?}"
     );
     Ok(())
 }

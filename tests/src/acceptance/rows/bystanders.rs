@@ -4,10 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use kproxy_common::Family;
 
-use super::FAMILIES;
 use crate::acceptance::row::{Row, Step};
 use crate::acceptance::state::{PORT, WEB, web};
-use crate::acceptance::world::{CLIENT, Pod, service};
+use crate::acceptance::world::{CLIENT, FAMILIES, Pod, service};
 use crate::host::frame::{Frame, Tcp, Transport};
 
 const ETHERNET: usize = 14;
@@ -24,7 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
         rows.push(named("packets between pods", between_pods(family)));
         rows.push(named("fragments to a service", fragments(family)));
         rows.push(named("headers that end before their time", truncated(family)));
-        rows.push(named("protocols without ports", other_protocols(family)));
+        rows.push(named("what may be an ICMP message", icmp(family)));
         rows.push(named("headers that contradict themselves", nonsense(family)));
     }
     let row = Row::new("what is not IP").state(web(&["web-1"]));
@@ -105,21 +104,27 @@ fn truncated(family: Family) -> Vec<Vec<u8>> {
     tcp.into_iter().chain(udp).collect()
 }
 
-fn other_protocols(family: Family) -> Vec<Vec<u8>> {
-    // ICMP, IGMP, IPIP, DCCP, GRE, ESP, OSPF, SCTP, UDP-Lite, and IPv6's own: hop-by-hop, routing, ICMPv6, options.
-    [1, 2, 4, 33, 47, 50, 89, 132, 136, 0, 43, 58, 60]
-        .map(|protocol| {
-            let mut bytes = to_service(family, Transport::Tcp(Tcp::Syn));
-            match family {
-                Family::V4 => {
-                    bytes[ETHERNET + 9] = protocol;
-                    fix_v4_checksum(&mut bytes);
-                }
-                Family::V6 => bytes[ETHERNET + 6] = protocol,
-            }
-            bytes
-        })
-        .to_vec()
+/// Never answered by an error: ICMP, and what may hide it, an authentication header and IPv6's own headers.
+fn icmp(family: Family) -> Vec<Vec<u8>> {
+    let protocols: &[u8] = match family {
+        Family::V4 => &[1, 51],
+        Family::V6 => &[58, 51, 0, 43, 44, 60, 135, 139, 140],
+    };
+    let packets = protocols.iter().map(|protocol| of_protocol(*protocol, family));
+    packets.collect()
+}
+
+/// A packet to [`web`] of another protocol than its content's.
+pub(super) fn of_protocol(protocol: u8, family: Family) -> Vec<u8> {
+    let mut bytes = to_service(family, Transport::Tcp(Tcp::Syn));
+    match family {
+        Family::V4 => {
+            bytes[ETHERNET + 9] = protocol;
+            fix_v4_checksum(&mut bytes);
+        }
+        Family::V6 => bytes[ETHERNET + 6] = protocol,
+    }
+    bytes
 }
 
 /// A version that is not the Ethernet header's, and for IPv4 header lengths that can not be.

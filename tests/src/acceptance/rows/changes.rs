@@ -29,12 +29,12 @@ pub(super) fn rows() -> Vec<Row> {
         for_all(|case| {
             Row::new("a port is added and removed")
                 .state(web(&["web-1"]))
-                .step(case.ask().port(90).expect(Expect::Untouched))
+                .step(case.ask().port(90).expect(Expect::Refused))
                 .state(web(&["web-1"]).port(90, 8081))
                 .step(case.ask().port(90).by(&["web-1"]))
                 .step(case.ask().by(&["web-1"]))
                 .state(web(&["web-1"]))
-                .step(case.ask().port(90).expect(Expect::Untouched))
+                .step(case.ask().port(90).expect(Expect::Refused))
                 .step(case.ask().by(&["web-1"]))
         }),
         for_each(&Via::ALL, &[Protocol::Tcp], |case| {

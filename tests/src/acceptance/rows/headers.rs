@@ -3,6 +3,7 @@
 use super::{for_each, reaches};
 use crate::acceptance::row::{Dress, Row, Then, Via};
 use crate::acceptance::state::{Protocol, web};
+use crate::acceptance::world::Vip;
 use crate::host::frame::Tcp;
 use kproxy_common::Family;
 
@@ -54,9 +55,10 @@ pub(super) fn rows() -> Vec<Row> {
             Dress::NoChecksum,
         )),
         for_each(&[Via::Packet], &tcp, |case| {
-            let talk = case.talk(25_082).port(81);
-            Row::new("a SYN to another port keeps every byte")
-                .state(web(&["web-1"]))
+            let vip = Vip::Number(13);
+            let talk = case.talk(25_082).at(vip.port(81, case.family));
+            Row::new("a SYN to another port of an external address keeps every byte")
+                .state(web(&["web-1"]).external_ips(&[vip]))
                 .step(talk.sends(Tcp::Syn, Then::Untouched))
         }),
     ];

@@ -1,23 +1,30 @@
 //! The table.
 
+mod affinity;
 mod bystanders;
 mod changes;
 mod departures;
 mod evictions;
+mod external;
 mod headers;
+mod node_ports;
 mod policies;
 mod requests;
 mod sctp;
 mod sharing;
 mod sockets;
+mod source_ranges;
 mod tcp;
 mod udp;
+mod vacancies;
+
+use std::net::SocketAddr;
 
 use kproxy_common::Family;
 
-use super::row::{Ask, Dress, Kind, Packet, Row, Side, Then, Via};
+use super::row::{Ask, Dress, Expect, Kind, Packet, Row, Side, Then, Via};
 use super::state::{PORT, Protocol, WEB};
-use super::world;
+use super::world::{self, FAMILIES};
 use crate::host::frame::Tcp;
 
 /// Every row.
@@ -36,11 +43,14 @@ pub fn all() -> Vec<Row> {
         headers::rows(),
         bystanders::rows(),
         sockets::rows(),
+        node_ports::rows(),
+        external::rows(),
+        source_ranges::rows(),
+        affinity::rows(),
+        vacancies::rows(),
     ]
     .concat()
 }
-
-const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// One combination of what most rows vary.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +74,7 @@ fn for_each(vias: &[Via], protocols: &[Protocol], make: impl Fn(Case) -> Row) ->
                 let door = match via {
                     Via::Socket => "socket",
                     Via::Packet => "packet",
+                    Via::Node => "socket of the node",
                 };
                 row.name = format!("{} ({family} {} by {door})", row.name, protocol.name());
                 rows.push(row);
@@ -73,14 +84,27 @@ fn for_each(vias: &[Via], protocols: &[Protocol], make: impl Fn(Case) -> Row) ->
     rows
 }
 
-/// A row for every family, protocol and door.
+/// A row for every family and protocol, at the doors of pods.
 fn for_all(make: impl Fn(Case) -> Row) -> Vec<Row> {
     for_each(&Via::ALL, &Protocol::ALL, make)
+}
+
+/// A row for every family and protocol, at every door.
+fn for_every(make: impl Fn(Case) -> Row) -> Vec<Row> {
+    for_each(&Via::EVERY, &Protocol::ALL, make)
 }
 
 impl Case {
     fn ask(self) -> Ask {
         Ask::web(self.via, self.protocol, self.family)
+    }
+
+    /// What comes of a request that is dropped.
+    fn dropped(self) -> Expect {
+        match self.via {
+            Via::Node => Expect::Denied,
+            Via::Socket | Via::Packet => Expect::Silence,
+        }
     }
 
     /// A conversation with [`web`](super::state::web), packet by packet.
@@ -107,6 +131,11 @@ struct Talk {
 impl Talk {
     fn to(mut self, number: u8) -> Self {
         self.template.to = world::service(number, PORT, self.family());
+        self
+    }
+
+    fn at(mut self, to: SocketAddr) -> Self {
+        self.template.to = to;
         self
     }
 

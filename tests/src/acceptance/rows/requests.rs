@@ -8,10 +8,6 @@ use crate::acceptance::world::{HOST, Pod, SERVED, cluster_ip};
 const THREE: [&str; 3] = ["web-1", "web-2", "web-3"];
 
 pub(super) fn rows() -> Vec<Row> {
-    let other = |protocol| match protocol {
-        Protocol::Tcp => Protocol::Udp,
-        Protocol::Udp => Protocol::Tcp,
-    };
     let all = [
         for_all(|case| {
             Row::new("a pod on this node answers as the service")
@@ -32,16 +28,6 @@ pub(super) fn rows() -> Vec<Row> {
             Row::new("a process of the node is served")
                 .state(web(&["web-1", "web-2"]))
                 .step(case.ask().from(HOST.name).times(10).by(&["web-1", "web-2"]))
-        }),
-        for_all(|case| {
-            Row::new("another port of a service address is left alone")
-                .state(web(&["web-1"]))
-                .step(case.ask().port(PORT + 1).expect(Expect::Untouched))
-        }),
-        for_all(|case| {
-            Row::new("another protocol on a service port is left alone")
-                .state(web(&["web-1"]).only(other(case.protocol)))
-                .step(case.ask().expect(Expect::Untouched))
         }),
         for_all(|case| {
             let nobody = (cluster_ip(200, case.family), PORT).into();

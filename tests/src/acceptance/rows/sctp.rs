@@ -1,9 +1,9 @@
 //! SCTP (semantics 1.13), whose checksum covers the ports and not the addresses.
 
-use super::{FAMILIES, Talk, reaches};
+use super::{Talk, reaches};
 use crate::acceptance::row::{Kind, Packet, Row, Side, Then};
 use crate::acceptance::state::{Protocol, web};
-use crate::acceptance::world::CLIENT;
+use crate::acceptance::world::{CLIENT, FAMILIES};
 use crate::host::frame::Tcp;
 use kproxy_common::Family;
 

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use kproxy_common::Family;
 
-use super::{FAMILIES, for_each};
+use super::for_each;
 use crate::acceptance::row::{Ask, Expect, Row, Step, Via};
 use crate::acceptance::state::{PORT, Protocol, SHOP, State, WEB, shop, web};
-use crate::acceptance::world::{HOST, service};
+use crate::acceptance::world::{FAMILIES, HOST, service};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
@@ -54,11 +54,6 @@ pub(super) fn rows() -> Vec<Row> {
                 Row::new(name("a service without pods refuses"))
                     .state(web(&[]))
                     .step(ask().expect(Expect::Refused)),
-            );
-            rows.push(
-                Row::new(name("a port that is not served is left alone"))
-                    .state(web(&["web-1"]))
-                    .step(ask().port(PORT + 1).expect(Expect::Untouched)),
             );
             rows.push(
                 Row::new(name("two services are told apart"))

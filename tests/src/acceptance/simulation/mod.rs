@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use super::answered::Answered;
 use super::row::{Ask, End, Expect, Half, Row, Step};
 use super::spread;
 use super::state::Protocol;
@@ -66,6 +67,7 @@ pub struct Simulation<M> {
     pub machine: M,
     kept: HashMap<&'static str, Conversation>,
     conversations: HashMap<(u16, SocketAddr), packet::Last>,
+    answered: Answered,
     sockets: u16,
 }
 
@@ -76,6 +78,7 @@ impl<M: Machine> Simulation<M> {
             machine,
             kept: HashMap::new(),
             conversations: HashMap::new(),
+            answered: Answered::default(),
             sockets: 0,
         }
     }
@@ -87,11 +90,12 @@ impl<M: Machine> Simulation<M> {
     pub fn play(&mut self, row: &Row) -> anyhow::Result<()> {
         self.kept.clear();
         self.conversations.clear();
+        self.answered = Answered::default();
         for (number, step) in (1..).zip(&row.steps) {
             self.step(step)
                 .with_context(|| format!("in step {number} ({})", summary(step)))?;
         }
-        Ok(())
+        self.answered.check()
     }
 
     fn step(&mut self, step: &Step) -> anyhow::Result<()> {
@@ -101,6 +105,7 @@ impl<M: Machine> Simulation<M> {
             Step::Alternate { ask, to } => self.alternate(ask, *to),
             Step::Reuse { ask, end } => self.reuse(ask, *end),
             Step::Packet(packet) => self.packet(packet),
+            Step::Raw(bytes, then) => self.raw(bytes, then),
             Step::Bystander(bytes) => self.bystander(bytes),
             Step::Wait(time) => {
                 self.machine.wait(*time);
@@ -117,6 +122,7 @@ impl<M: Machine> Simulation<M> {
     fn ask(&mut self, ask: &Ask) -> anyhow::Result<()> {
         let mut counts = BTreeMap::new();
         for _ in 0..ask.times {
+            self.machine.wait(ask.pause);
             let mut conversation = match ask.kept.and_then(|name| self.kept.remove(name)) {
                 Some(conversation) => conversation,
                 None => self.conversation(ask, ask.to),
@@ -127,6 +133,9 @@ impl<M: Machine> Simulation<M> {
                 *counts.entry(pod.name.to_owned()).or_default() += 1;
             }
             check(&ask.expect, before, came)?;
+            if let Came::Answer(pod) = came {
+                self.answered.note(&ask.expect, pod.name)?;
+            }
             match ask.kept {
                 Some(name) => {
                     self.kept.insert(name, conversation);
@@ -137,7 +146,7 @@ impl<M: Machine> Simulation<M> {
         }
         match &ask.expect {
             Expect::Spread(pods) => spread::check(pods, &counts),
-            Expect::By(_) | Expect::Same | Expect::Refused | Expect::Silence | Expect::Untouched => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -200,20 +209,16 @@ impl<M: Machine> Simulation<M> {
 
 fn check(expect: &Expect, before: Option<Pod>, came: Came) -> anyhow::Result<()> {
     let fits = match (expect, came) {
-        (Expect::By(pods) | Expect::Spread(pods), Came::Answer(pod)) => pods.contains(&pod.name),
+        (Expect::By(pods) | Expect::Spread(pods) | Expect::Varied(pods), Came::Answer(pod)) => {
+            pods.contains(&pod.name)
+        }
         (Expect::Same, Came::Answer(pod)) => before.is_none_or(|before| before == pod),
-        (Expect::Refused, Came::Refusal)
+        (Expect::One(_), Came::Answer(_))
+        | (Expect::Refused, Came::Refusal)
+        | (Expect::Denied, Came::Denial)
         | (Expect::Silence, Came::Nothing)
         | (Expect::Untouched, Came::Untouched) => true,
-        (
-            Expect::By(_)
-            | Expect::Spread(_)
-            | Expect::Same
-            | Expect::Refused
-            | Expect::Silence
-            | Expect::Untouched,
-            _,
-        ) => false,
+        (_, Came::Answer(_) | Came::Refusal | Came::Denial | Came::Nothing | Came::Untouched) => false,
     };
     ensure!(fits, "expected {expect:?}, but it came to {came:?}");
     Ok(())
@@ -229,6 +234,7 @@ fn summary(step: &Step) -> String {
             "{:?} sends {:?} between port {} and {}",
             packet.side, packet.kind, packet.port, packet.to
         ),
+        Step::Raw(bytes, _) => format!("the client sends {bytes:02x?}"),
         Step::Bystander(_) => "a bystander".to_owned(),
         Step::Wait(time) => format!("{time:?} pass"),
         Step::Evict(half) => format!("eviction of {half:?}"),

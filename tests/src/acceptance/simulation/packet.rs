@@ -1,6 +1,6 @@
 //! Single packets of a conversation, and exactly what must become of each.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, bail, ensure};
 
@@ -8,7 +8,7 @@ use super::network::Arrival;
 use super::{Machine, Simulation};
 use crate::acceptance::row::{Dress, Kind, Packet, Side, Then};
 use crate::acceptance::world::{CLIENT, Pod};
-use crate::host::frame::{Frame, Seen, Transport};
+use crate::host::frame::{self, Frame, Seen, Transport};
 use kproxy_common::Address;
 
 /// What the last packet of the client reached.
@@ -32,6 +32,22 @@ impl<M: Machine> Simulation<M> {
         }
     }
 
+    /// A packet that is built by its row: what may become of it is less.
+    pub(super) fn raw(&mut self, sent: &[u8], then: &Then) -> anyhow::Result<()> {
+        let client = Pod::named(CLIENT);
+        match (then, self.travel(client, sent.to_vec())?) {
+            (Then::Untouched, Arrival::Nowhere(bytes) | Arrival::At(_, bytes)) => {
+                ensure!(bytes == sent, "it was changed: {bytes:02x?}");
+                Ok(())
+            }
+            (Then::Dropped, Arrival::Gone) => Ok(()),
+            (Then::Unreachable, Arrival::At(pod, bytes)) if pod == client => {
+                check_unreachable(&bytes, sent, frame::addresses(sent)?)
+            }
+            (then, arrival) => bail!("expected {then:?}, but it came to {arrival:02x?}"),
+        }
+    }
+
     fn client_sends(&mut self, packet: &Packet, source: SocketAddr) -> anyhow::Result<()> {
         let client = Pod::named(CLIENT);
         let key = (packet.port, packet.to);
@@ -45,7 +61,7 @@ impl<M: Machine> Simulation<M> {
             }
             (Then::Dropped, Arrival::Gone) => return Ok(()),
             (Then::Unreachable, Arrival::At(pod, bytes)) if pod == client => {
-                return check_unreachable(packet, &bytes, &sent, source);
+                return check_unreachable(&bytes, &sent, (source.ip(), packet.to.ip()));
             }
             (Then::Reaches(pods), Arrival::At(pod, bytes)) => (pods.clone(), pod, bytes),
             (Then::ReachesSame, Arrival::At(pod, bytes)) => {
@@ -128,7 +144,7 @@ fn frame(packet: &Packet, source: SocketAddr, destination: SocketAddr) -> Frame 
 
 /// RFC 792 and RFC 4443 section 3.1: it comes from the address that was asked and quotes what was asked, enough of it
 /// for the sender to find its socket.
-fn check_unreachable(packet: &Packet, bytes: &[u8], sent: &[u8], source: SocketAddr) -> anyhow::Result<()> {
+fn check_unreachable(bytes: &[u8], sent: &[u8], (source, asked): (IpAddr, IpAddr)) -> anyhow::Result<()> {
     let Seen::Unreachable {
         source: from,
         destination: to,
@@ -137,12 +153,8 @@ fn check_unreachable(packet: &Packet, bytes: &[u8], sent: &[u8], source: SocketA
     else {
         bail!("a segment instead of port unreachable");
     };
-    ensure!(
-        from == packet.to.ip(),
-        "it comes from {from} instead of {}",
-        packet.to.ip()
-    );
-    ensure!(to == source.ip(), "it goes to {to} instead of {}", source.ip());
+    ensure!(from == asked, "it comes from {from} instead of {asked}");
+    ensure!(to == source, "it goes to {to} instead of {source}");
     let original = &sent[ETHERNET..];
     ensure!(
         original.starts_with(&quote),

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, bail, ensure};
 use kproxy_common::{Address, Family, Port};
-use kproxy_ebpf::socket::{self, Peer, SocketVerdict};
+use kproxy_ebpf::socket::{self, Errno, Peer, SocketVerdict};
 
 use super::{Arrival, Machine, Simulation};
 use crate::acceptance::row::{Ask, End, Via};
 use crate::acceptance::state::Protocol;
-use crate::acceptance::world::{Pod, SERVED};
+use crate::acceptance::world::{HOST, NODE_NAMESPACE, Pod, SERVED};
 use crate::host::frame::{Frame, Seen, Tcp, Transport};
 use crate::host::{MemorySocket, MemoryTables};
 
@@ -20,6 +20,8 @@ pub(super) enum Came {
     Answer(Pod),
     /// Refused: by the socket door, by port unreachable, or by a pod that does not listen.
     Refusal,
+    /// The socket door failed the call as if a firewall had dropped it.
+    Denial,
     /// Nothing.
     Nothing,
     /// The request went out as it was and found nobody.
@@ -54,7 +56,12 @@ impl<M: Machine> Simulation<M> {
     pub(super) fn conversation(&mut self, ask: &Ask, to: SocketAddr) -> Conversation {
         let new_port = self.new_port();
         let port = ask.source_port.unwrap_or(new_port);
-        let socket = MemorySocket::new(u64::from(new_port));
+        // Every pod has a network namespace of its own.
+        let namespace = match ask.via {
+            Via::Node => NODE_NAMESPACE,
+            Via::Socket | Via::Packet => NODE_NAMESPACE + 1,
+        };
+        let socket = MemorySocket::new(u64::from(new_port)).in_namespace(namespace);
         socket.set_connected(!ask.sendto);
         // A mapped address is IPv4 on the wire.
         let family = Address::from(to.ip()).family();
@@ -74,8 +81,8 @@ impl<M: Machine> Simulation<M> {
 
     /// One request and what comes of it.
     pub(super) fn exchange(&mut self, conversation: &mut Conversation) -> anyhow::Result<Came> {
-        if !self.pass_socket_door(conversation)? {
-            return Ok(Came::Refusal);
+        if let Some(came) = self.pass_socket_door(conversation)? {
+            return Ok(came);
         }
         let came = match conversation.protocol {
             Protocol::Tcp => self.exchange_tcp(conversation)?,
@@ -95,7 +102,7 @@ impl<M: Machine> Simulation<M> {
             let (syn, answer) = (Transport::Tcp(Tcp::Syn), Transport::Tcp(Tcp::SynAck));
             match self.round(conversation, syn, answer, b"")? {
                 Came::Answer(pod) => Some(pod),
-                other @ (Came::Refusal | Came::Nothing | Came::Untouched) => return Ok(other),
+                other @ (Came::Refusal | Came::Denial | Came::Nothing | Came::Untouched) => return Ok(other),
             }
         };
         conversation.is_open = true;
@@ -129,6 +136,10 @@ impl<M: Machine> Simulation<M> {
                 ensure!(bytes == sent, "a packet to nobody was changed: {bytes:02x?}");
                 return Ok(Came::Untouched);
             }
+            // Nobody listens, and nobody was asked.
+            Arrival::At(pod, bytes) if pod == HOST && bytes == sent && !SERVED.contains(&wire.port()) => {
+                return Ok(Came::Untouched);
+            }
             Arrival::At(pod, bytes) => (pod, bytes),
         };
         let (peer, local) = match Seen::read(&arrived)? {
@@ -149,7 +160,8 @@ impl<M: Machine> Simulation<M> {
             "{} was sent a packet for {local}",
             server.name
         );
-        let hairpin = server == client && conversation.via == Via::Packet;
+        // By packet, whether or not the socket was looked at.
+        let hairpin = server == client && wire.ip() != server.address(family(wire));
         let expected = if hairpin { wire.ip() } else { source.ip() };
         ensure!(
             peer.ip() == expected,
@@ -204,12 +216,12 @@ impl<M: Machine> Simulation<M> {
         }
     }
 
-    /// What `connect` or `sendto` does; false if it is refused.
-    fn pass_socket_door(&mut self, conversation: &mut Conversation) -> anyhow::Result<bool> {
+    /// What `connect` or `sendto` does, if it fails.
+    fn pass_socket_door(&mut self, conversation: &mut Conversation) -> anyhow::Result<Option<Came>> {
         // `connect` asks once.
         let asks = conversation.wire.is_none() || conversation.sendto;
         if conversation.via == Via::Packet || !asks {
-            return Ok(true);
+            return Ok(None);
         }
         let tables = self.tables()?;
         let asked = peer(conversation.to);
@@ -225,14 +237,28 @@ impl<M: Machine> Simulation<M> {
         conversation.wire = Some(match verdict {
             SocketVerdict::Pass => address(asked),
             SocketVerdict::Translate(backend) => address(backend),
-            SocketVerdict::Refuse => return Ok(false),
+            SocketVerdict::Deny(errno) => {
+                let dropped = match conversation.protocol {
+                    Protocol::Tcp => Errno::TimedOut,
+                    Protocol::Udp => Errno::NotPermitted,
+                };
+                return Ok(Some(if errno == Errno::ConnectionRefused {
+                    Came::Refusal
+                } else {
+                    ensure!(
+                        errno == dropped,
+                        "the call fails with {errno:?} instead of {dropped:?}"
+                    );
+                    Came::Denial
+                }));
+            }
         });
-        Ok(true)
+        Ok(None)
     }
 
     /// What `getpeername` and `recvfrom` say.
     fn check_peer(&self, conversation: &Conversation) -> anyhow::Result<()> {
-        let (Via::Socket, Some(wire)) = (conversation.via, conversation.wire) else {
+        let Some(wire) = conversation.wire else {
             return Ok(());
         };
         let (tables, socket, real) = (self.tables()?, &conversation.socket, peer(wire));

@@ -5,8 +5,10 @@
 //! as far as tests of a service proxy need them.
 
 mod cidr;
+mod daemon_set;
 mod metadata;
 mod others;
+mod rbac;
 mod service;
 mod service_addresses;
 mod service_checks;

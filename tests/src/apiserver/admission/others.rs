@@ -1,6 +1,6 @@
-//! Kinds that tests need, but nothing about their rules: nodes, namespaces, pods, events.
+//! Kinds that tests need, but little about their rules: nodes, namespaces, pods, events, configuration.
 
-use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event as CoreEvent, Namespace, Node, Pod, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 
 use super::super::status::Cause;
@@ -72,5 +72,17 @@ impl Strategy for CoreEvent {
             &regarding,
             "does not match event.namespace",
         )]
+    }
+}
+
+impl Strategy for ConfigMap {
+    fn prepare(&mut self, _old: Option<&Self>, _contents: &Contents) -> Vec<Cause> {
+        Vec::new()
+    }
+}
+
+impl Strategy for ServiceAccount {
+    fn prepare(&mut self, _old: Option<&Self>, _contents: &Contents) -> Vec<Cause> {
+        Vec::new()
     }
 }

@@ -118,6 +118,17 @@ fn columns(kind: &Kind) -> Vec<Column> {
             ("Message", false, |event| text(event, "/note").trim().to_owned()),
             ("Name", true, |event| text(event, "/metadata/name").to_owned()),
         ],
+        "daemonsets" => vec![
+            NAME,
+            ("Desired", false, |set| {
+                set["status"]["desiredNumberScheduled"].to_string()
+            }),
+            ("Current", false, |set| {
+                set["status"]["currentNumberScheduled"].to_string()
+            }),
+            ("Ready", false, |set| set["status"]["numberReady"].to_string()),
+            AGE,
+        ],
         _ => vec![NAME, AGE],
     }
 }

@@ -2,12 +2,14 @@
 
 mod apply;
 mod commands;
+mod deploy;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use kproxy_tests::apiserver::ApiServer;
+use kproxy_tests::kubectl;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -50,7 +52,7 @@ impl Kubectl {
             .write_kubeconfig(&folder.path().join("config"))
             .expect("a kubeconfig");
         Self {
-            program: program(),
+            program: kubectl::program().expect("kubectl"),
             folder,
             _server: server,
         }
@@ -105,16 +107,4 @@ impl Kubectl {
     fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.run(arguments)).expect("JSON")
     }
-}
-
-fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/tools/kubectl");
-    let candidates = std::env::var_os("KPROXY_KUBECTL")
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(["/usr/bin/kubectl".into(), built]);
-    candidates.into_iter().find(|path| path.is_file()).expect(
-        "these tests need kubectl 1.32 or newer: put it at /usr/bin/kubectl (https://kubernetes.io/docs/tasks/tools/), \
-         name it in KPROXY_KUBECTL, or run `cargo xtask setup`",
-    )
 }

@@ -421,6 +421,7 @@ async fn a_change_of_a_service_waits_for_one_door_at_most() {
         addresses,
         tasks,
         signals: Signals::catch().expect("signals"),
+        when_ready: None,
     };
     serve(agent, inputs).await.expect_err("the task's end");
     let state = kernel.0.borrow();

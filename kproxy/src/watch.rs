@@ -1,4 +1,4 @@
-//! Notices that something has happened in the directory, and waits until it is over.
+//! Notices that something has happened in a directory, and waits until it is over.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,22 +32,22 @@ enum Touch {
 }
 
 /// Watches one directory as long as it is held.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     touches: UnboundedReceiver<Touch>,
     _watcher: RecommendedWatcher,
 }
 
 /// What has happened.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Settled {
+pub(crate) struct Settled {
     /// The files it happened to.
-    pub(super) touched: BTreeSet<String>,
+    pub(crate) touched: BTreeSet<String>,
     /// The directory is not watched any more.
-    pub(super) lost: bool,
+    pub(crate) lost: bool,
 }
 
 impl Watch {
-    pub(super) fn new(directory: &Path) -> notify::Result<Self> {
+    pub(crate) fn new(directory: &Path) -> notify::Result<Self> {
         // Unbounded, because the watcher's own thread must never wait: it would lose events of the kernel.
         let (sender, touches) = unbounded_channel();
         let itself = directory.to_path_buf();
@@ -60,7 +60,7 @@ impl Watch {
     }
 
     /// Waits for something to happen and to be over, or for the time to look anyway.
-    pub(super) async fn settled(&mut self) -> Settled {
+    pub(crate) async fn settled(&mut self) -> Settled {
         let mut settled = Settled::default();
         let mut writing = BTreeSet::new();
         let mut deadline = Instant::now() + ANYWAY;

@@ -1,0 +1,97 @@
+//! What the agent is made of, opened as the configuration says.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinSet;
+
+use super::super::set_up::set_up;
+use crate::causes::one_line;
+use crate::config::watch::ConfigFile;
+use crate::config::{self, Config};
+use crate::dataplane::Dataplane;
+use crate::node::{families, oom};
+use crate::serve::{self, Events, Status};
+use crate::sockets::{Report, Sources, Sweeper};
+use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, manifests};
+
+/// What is set on the machine before anything is served.
+pub(super) fn prepare(config: &Config) -> Result<()> {
+    config.check_families(families::in_kernel())?;
+    oom::adjust(config.oom_score_adj);
+    set_up(config)
+}
+
+/// Ends the tasks when the configuration file changes.
+pub(super) fn follow_file(tasks: &mut JoinSet<Result<()>>, file: Option<ConfigFile>) -> Result<()> {
+    if let Some(file) = file {
+        let watching = config::watch::watch(file)?;
+        tasks.spawn(async move { Err(watching.await.into()) });
+    }
+    Ok(())
+}
+
+/// Events and Node objects are a cluster's; a directory of manifests need not have them.
+pub(super) async fn status(config: &Config) -> Result<Status> {
+    let in_cluster = config.own.manifests.is_none();
+    let events = if in_cluster {
+        let client = kubernetes_client(&kubernetes_options(config)).await?;
+        Events::of_cluster(client, &config.node_name)
+    } else {
+        Events::none()
+    };
+    Status::new(config.sync_period, in_cluster, events).context("define metrics")
+}
+
+/// Follows Services, their endpoints, this node and the ranges of ClusterIPs.
+pub(super) async fn source(config: &Config, sender: Sender<Event>) -> Result<BoxFuture<'static, Result<()>>> {
+    if let Some(directory) = config.own.manifests.clone() {
+        return Ok(manifests(directory, sender)?.map(Ok).boxed());
+    }
+    let following = kubernetes(kubernetes_options(config), sender).await?;
+    Ok(following.map_err(anyhow::Error::from).boxed())
+}
+
+fn kubernetes_options(config: &Config) -> KubernetesOptions {
+    KubernetesOptions {
+        kubeconfig: config.connection.kubeconfig.clone(),
+        master: config.connection.master.clone(),
+        node_name: config.node_name.clone(),
+    }
+}
+
+/// What is served about the agent, and where.
+pub(super) fn server_options(config: &Config) -> Result<serve::Options> {
+    Ok(serve::Options {
+        healthz: config.healthz,
+        metrics: config.metrics,
+        hard_fail: config.bind_hard_fail,
+        profiling: config.profiling,
+        mode: config.mode.to_string(),
+        config_document: serde_json::to_value(&config.document)
+            .context("write the configuration for /configz")?,
+        ..serve::Options::new(&config.node_name)
+    })
+}
+
+/// Services work without it, so that what it lacks is no reason to fail.
+pub(super) fn sweeper(dataplane: &mut Dataplane, directories: &[PathBuf], status: Status) -> Option<Sweeper> {
+    let sources = Sources {
+        directories: directories.to_vec(),
+        ..Sources::default()
+    };
+    let told = move |report: &Report, took| status.swept(took, &report.destroyed_by_family);
+    let peers = dataplane.stale_peers().map_err(anyhow::Error::from);
+    let sweeper = peers.and_then(|peers| Ok(Sweeper::start(sources, peers, told)?));
+    sweeper
+        .inspect_err(|error| {
+            let error = one_line(error.as_ref());
+            tracing::warn!(
+                "{error}; connected UDP sockets are not told when their backend is gone; that needs the capability \
+                 PERFMON or SYS_ADMIN, and a kernel that has its types in /sys/kernel/btf/vmlinux"
+            );
+        })
+        .ok()
+}
