@@ -36,7 +36,11 @@ fn tables_of_programs_are_counted_entry_by_entry() {
         entries,
         capacity,
     };
-    let others = [fill(maps::FLOWS_NEW, 0, 256), fill(maps::SOCKET_FLOWS, 0, 256)];
+    let others = [
+        fill(maps::FLOWS_NEW, 0, SIZES.flows_new.into()),
+        fill(maps::SOCKET_FLOWS, 0, SIZES.socket_flows.into()),
+        fill(maps::AFFINITY, 0, SIZES.affinity.into()),
+    ];
     let expected = |entries| [vec![fill(maps::FLOWS, entries, 65_536)], others.to_vec()].concat();
     assert_eq!(meter.tables().unwrap(), expected(0));
 
