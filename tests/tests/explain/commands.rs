@@ -165,7 +165,7 @@ fn services(node: &Node, pod: &str) {
     let endpoints = endpoints
         .into_iter()
         .map(|(endpoint, local)| json!({"endpoint": endpoint, "local": local, "usable": true}));
-    assert_eq!(web[0]["endpoints"], Value::from_iter(endpoints));
+    assert_eq!(web[0]["endpoints"], endpoints.collect::<Value>());
     for arguments in [
         &["services", "web"][..],
         &["services", "test/web"],
