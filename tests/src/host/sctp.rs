@@ -19,11 +19,7 @@ pub(super) fn packet(source_port: u16, destination_port: u16, chunk: Tcp, payloa
         Tcp::Fin => 7,
         Tcp::Rst => 6,
     };
-    let mut bytes = Vec::from(
-        [[source_port, destination_port].map(u16::to_be_bytes)]
-            .concat()
-            .concat(),
-    );
+    let mut bytes = [source_port, destination_port].map(u16::to_be_bytes).concat();
     bytes.extend(0x0102_0304_u32.to_be_bytes());
     bytes.extend([0; 4]);
     // An initiate tag, or whatever the chunk has there.
