@@ -14,6 +14,10 @@ const NODES: [&str; 2] = ["172.30.0.0/16", "fd30::/16"];
 const EVERYBODY: [&str; 4] = ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"];
 
 pub(super) fn rows() -> Vec<Row> {
+    [requests(), flows()].concat()
+}
+
+fn requests() -> Vec<Row> {
     let all = [
         for_every(|case| {
             let pods_ask = if case.via == Via::Node {
@@ -105,6 +109,12 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(ask(case).from(STICKY).by(&["web-1"]))
                 .step(ask(case).from("other").expect(Expect::Silence))
         }),
+    ];
+    all.concat()
+}
+
+fn flows() -> Vec<Row> {
+    let all = [
         for_each(&[Via::Packet], &Protocol::ALL, |case| {
             let talk = case.talk(25_220).at(VIP.port(PORT, case.family));
             Row::new("3.41 a flow goes on when its client is in no range any more")
