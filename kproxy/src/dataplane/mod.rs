@@ -62,6 +62,11 @@ use programs::Programs;
 use resize::Resize;
 use tables::Tables;
 
+/// Gives memory that was only needed for the start back to the kernel. It takes milliseconds.
+pub fn give_back_memory() {
+    sys::heap::give_back();
+}
+
 /// The kernel's half of kproxy. One task owns it.
 pub struct Dataplane {
     programs: Programs,

@@ -31,7 +31,7 @@ use tokio::time::sleep_until;
 use super::cleanup::remove_former_proxy;
 use crate::config::Config;
 use crate::config::watch::ConfigFile;
-use crate::dataplane::{Dataplane, Meter, Options};
+use crate::dataplane::{Dataplane, Meter, Options, give_back_memory};
 use crate::devices;
 use crate::index::{Index, Rules};
 use crate::node::{families, features, memory, mounts, privileges};
@@ -159,12 +159,18 @@ struct Inputs {
 }
 
 async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> {
+    let mut started = false;
     loop {
-        if agent.is_ready()
-            && let Some(act) = inputs.when_ready.take()
-        {
-            // It calls programs and nobody waits for it.
-            drop(tokio::task::spawn_blocking(act));
+        if agent.is_ready() && !started {
+            started = true;
+            let act = inputs.when_ready.take();
+            // Nobody waits for it.
+            drop(tokio::task::spawn_blocking(move || {
+                give_back_memory();
+                if let Some(act) = act {
+                    act();
+                }
+            }));
         }
         let wake_at = agent.wake_at();
         // In the order of urgency: opening a door takes tens of milliseconds, and a change of a service waits for one

@@ -7,6 +7,7 @@
 //! * [`array`]: arrays through shared memory
 //! * [`count`]: how many entries a map has
 //! * [`namespace`]: the network namespace that this process is in
+//! * [`heap`]: memory that the allocator holds back
 //! * [`iterator`]: what a program writes down about each element of a map
 //!
 //! Layouts and constants are those of `include/uapi/linux/bpf.h`. An attribute struct here ends after the last field that
@@ -15,6 +16,7 @@
 pub(super) mod array;
 pub(super) mod count;
 pub(super) mod hash;
+pub(super) mod heap;
 pub(super) mod iterator;
 pub(super) mod link;
 pub(super) mod namespace;
