@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -44,11 +45,10 @@ impl Footprint {
             for table in ["tcp", "tcp6", "udp", "udp6"] {
                 listening.extend(unconnected(table)?);
             }
-            let modules = fs::read_to_string("/proc/modules")?;
             Ok(Self {
                 addresses: shown.lines().filter_map(address).collect(),
                 listening,
-                sctp: modules.lines().any(|line| line.starts_with("sctp")),
+                sctp: Path::new("/sys/module/sctp").exists(),
             })
         };
         let node = stage.cluster.node("a").host();
