@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use kproxy_common::{Address, Family};
 
+use crate::compile::NodeFacts;
 use crate::config::{NodeAddresses, NodePortAddresses, loopback};
 use crate::devices::Addresses;
 use crate::index::Index;
@@ -101,16 +102,13 @@ impl Placing {
         if self.last.as_ref() == Some(&inputs) {
             return None;
         }
-        let own = NodeAddresses::of(&inputs.addresses, self.bind_address);
-        let primary = self.primary(index);
-        let families = [Family::V4, Family::V6];
-        let eligible = families.map(|family| self.node_ports.eligible(family, bound, own.known(family)));
-        let wanted = WantedNode {
-            node_port_addresses: eligible.into_iter().flatten().collect(),
-            bound: bound.clone(),
-            primary,
-            service_cidrs: inputs.service_cidrs.clone(),
+        let facts = NodeFacts {
+            known: &inputs.addresses,
+            bind_address: self.bind_address,
+            bound,
+            node_ports: &self.node_ports,
         };
+        let wanted = facts.wanted(inputs.service_cidrs.clone());
         self.last = Some(inputs);
         self.placed = true;
         Some(wanted)
