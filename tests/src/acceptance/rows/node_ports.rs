@@ -248,7 +248,7 @@ fn neighbours() -> Vec<Row> {
         for_every(|case| {
             let elsewhere = (NODES[1].address(case.family), NODE_PORT).into();
             Row::new("3.25, 4.05 an address of another node is left alone")
-                .state(web(&["web-1"]))
+                .state(node_port(web(&[])))
                 .step(case.ask().to(elsewhere).expect(Expect::Untouched))
         }),
     ];
