@@ -12,7 +12,7 @@ const SECTIONS: [u32; 11] = [29, 41, 61, 14, 19, 12, 22, 6, 24, 21, 18];
 
 /// What the file says about one item.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 enum Entry {
     /// Each `FILE::FUNCTION` of a test, or `row: START OF ITS NAME` in the acceptance table.
     Shown(Vec<String>),
@@ -29,7 +29,8 @@ enum Entry {
 fn every_item_is_mapped_to_tests_that_exist() {
     let path = workspace().join("tests/semantics.toml");
     let text = fs::read_to_string(&path).expect("tests/semantics.toml");
-    let entries: BTreeMap<String, Entry> = toml::from_str(&text).expect("tests/semantics.toml is TOML");
+    let entries: BTreeMap<String, Entry> =
+        toml::from_str(&text).unwrap_or_else(|error| panic!("tests/semantics.toml: {error}"));
     let rows: Vec<String> = rows::all().into_iter().map(|row| row.name).collect();
 
     let mut wrong = Vec::new();
@@ -97,7 +98,7 @@ fn problem(item: &str, test: &str, rows: &[String]) -> Option<String> {
     (!mentions(&source, item)).then(|| format!("{item}: {file} does not speak of it"))
 }
 
-/// Whether a function of this name stands under a test attribute, or is called by one that makes tests of a list.
+/// Whether a function of this name stands under a test attribute, and is run.
 fn is_test(source: &str, function: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let starts = |line: &str| {
@@ -113,21 +114,25 @@ fn is_test(source: &str, function: &str) -> bool {
                 || line.starts_with(')')
                 || line.starts_with("reason")
         });
-        starts(line)
-            && attributes
-                .into_iter()
-                .any(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test"))
+        let attributes: Vec<_> = attributes.collect();
+        let has = |start: &str| attributes.iter().any(|line| line.starts_with(start));
+        starts(line) && (has("#[test") || has("#[tokio::test")) && !has("#[ignore")
     })
 }
 
-/// Whether a number such as `2.22` stands in a text by itself.
+/// Whether a number such as `2.22` stands in a text by itself, or at the end of a name as `_2_22`.
 fn mentions(text: &str, item: &str) -> bool {
-    text.match_indices(item).any(|(start, _)| {
-        let before = text[..start].chars().next_back();
-        let after = text[start + item.len()..].chars().next();
-        let is_part = |neighbour: Option<char>| neighbour.is_some_and(|it| it.is_ascii_digit());
-        !is_part(before) && before != Some('.') && !is_part(after)
-    })
+    let ends = |number: &str, start: usize| {
+        let rest = &text[start + number.len()..];
+        !rest.starts_with(|next: char| next.is_ascii_digit())
+    };
+    let in_a_name = format!("_{}", item.replace('.', "_"));
+    let begins = |start: usize| !text[..start].ends_with(|last: char| last.is_ascii_digit() || last == '.');
+    text.match_indices(item)
+        .any(|(start, _)| begins(start) && ends(item, start))
+        || text
+            .match_indices(&in_a_name)
+            .any(|(start, _)| ends(&in_a_name, start))
 }
 
 fn workspace() -> PathBuf {

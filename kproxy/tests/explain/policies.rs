@@ -35,7 +35,7 @@ fn cluster_ip_4a() {
     for (what, policy, endpoints, expected) in rows {
         let spec = format!("  internalTrafficPolicy: {policy}\n  ports: [{{port: 80}}]\n");
         let node = node(&(service(&spec) + &slices(PORT, endpoints)), DETECTOR);
-        // Everybody is treated alike: a pod by either door, a process of the node, a client outside (3.10 to 3.13).
+        // Everybody is treated alike: a pod by either door, a process of the node, a client outside (3.10, 3.11, 3.12, 3.13).
         for from in ["pod: 10.1.0.100", "socket: 10.1.0.100", "192.168.0.1"] {
             let answer = ask(&node, &format!("{from} > 10.96.0.1:80/TCP"));
             assert_eq!(outcome(&answer), expected, "{what}, {from}: {answer}");

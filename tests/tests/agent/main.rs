@@ -1,6 +1,7 @@
 //! The agent against an API server, with real pods: nothing that a service's owner does may cost a request.
 
 mod observe;
+mod quiet;
 mod stage;
 
 use std::ops::Range;
@@ -22,7 +23,7 @@ const WEB: Port = Port {
     target: 8080,
 };
 
-/// Scaling out and in, moving to other pods, one after another, while requests go on.
+/// Scaling out and in, moving to other pods, one after another, while requests go on (11.15).
 async fn scale_under_load(stage: Stage<'_>) -> anyhow::Result<()> {
     let addresses = stage.workload.create("web", &[WEB]).await?;
     stage
@@ -85,7 +86,8 @@ async fn removed_pods_get_nothing(stage: Stage<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A port is added, the target port changes, the first port goes; the other port's requests never notice.
+/// A port is added, the target port changes, the first port goes; the other port's requests never notice
+/// (1.28, 11.15).
 async fn change_ports(stage: Stage<'_>) -> anyhow::Result<()> {
     const MORE: Port = Port {
         name: "more",
@@ -120,7 +122,7 @@ async fn change_ports(stage: Stage<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deleting a service ends it, without endpoints it refuses at once, and recreated it serves again.
+/// Deleting a service ends it (4.07), without endpoints it refuses at once, and recreated it serves again (4.06).
 async fn delete_and_recreate(stage: Stage<'_>) -> anyhow::Result<()> {
     for _ in 0..3 {
         let addresses = stage.workload.create("web", &[WEB]).await?;
@@ -146,7 +148,7 @@ async fn delete_and_recreate(stage: Stage<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The agents end in every way there is, and are started again; requests and changes go on.
+/// The agents end in every way there is, and are started again; requests and changes go on (11.02, 11.03, 11.04).
 async fn agents_come_and_go(mut stage: Stage<'_>) -> anyhow::Result<()> {
     let addresses = stage.workload.create("web", &[WEB]).await?;
     stage
@@ -196,7 +198,7 @@ async fn agents_come_and_go(mut stage: Stage<'_>) -> anyhow::Result<()> {
 }
 
 /// The API server breaks off, forgets, fails, sends half an event and goes away; what it said last stays in force, and
-/// what it says next arrives.
+/// what it says next arrives (11.11).
 async fn faults_cost_nothing(stage: Stage<'_>) -> anyhow::Result<()> {
     let faults = stage.api.faults()?;
     let addresses = stage.workload.create("web", &[WEB]).await?;
@@ -254,7 +256,7 @@ async fn faults_cost_nothing(stage: Stage<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A UDP client that keeps its port moves to the new pods, also after the service had none for a while.
+/// A UDP client that keeps its port moves to the new pods, also after the service had none for a while (11.16).
 async fn udp_follows(stage: Stage<'_>) -> anyhow::Result<()> {
     const DNS: Port = Port {
         name: "dns",

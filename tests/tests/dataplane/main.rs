@@ -164,6 +164,7 @@ fn a_pin_of_another_layout_is_refused_and_left_alone() {
     assert!(!place.map(maps::FLOWS).exists(), "nothing was loaded");
 }
 
+/// 11.04: nothing that a start does loses a connection.
 #[test]
 fn a_resize_keeps_flows_and_services() {
     let mut place = Place::new();

@@ -71,6 +71,7 @@ fn pod_doors_write_into_the_new_maps_before_the_old_ones_are_left() {
 
 #[test]
 fn a_resize_keeps_affinity() {
+    // 6.10: so does every restart, which leaves the map where it is.
     type Records = HashMap<MapData, [u8; size_of::<AffinityKey>()], [u8; size_of::<Affinity>()]>;
     let records = |place: &Place| -> Records {
         let map = Map::LruHashMap(MapData::from_pin(place.map(maps::AFFINITY)).unwrap());

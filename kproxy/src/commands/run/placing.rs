@@ -114,3 +114,6 @@ impl Placing {
         Some(wanted)
     }
 }
+
+#[cfg(test)]
+mod tests;

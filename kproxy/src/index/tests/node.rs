@@ -97,7 +97,11 @@ fn a_new_address_of_the_node_concerns_source_ranges_alone() {
     let primary = |text| [(Family::V4, crate::model::parse_address(text).unwrap())].into();
     index.set_primary(primary("10.0.0.1"));
     assert_eq!(index.dirty, [ObjectName::new("default", "ranges")].into(), "3.44");
-    assert_eq!(ranges(&mut index), ["10.0.0.0/8", "203.0.113.1/32"], "3.44");
+    assert_eq!(
+        ranges(&mut index),
+        ["10.0.0.0/8", "203.0.113.1/32"],
+        "3.44, 10.20"
+    );
     index.set_primary(primary("10.0.0.1"));
     assert!(index.dirty.is_empty());
     index.set_primary(primary("10.0.0.2"));

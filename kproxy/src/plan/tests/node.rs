@@ -59,7 +59,7 @@ fn node_ports_are_served_on_the_nodes_addresses_unless_a_service_is_there() {
             key(1, 80),
             Some(FrontendFlags::CLUSTER_IP),
         ),
-        ("3.25 another address", key(8, 30_000), None),
+        ("3.25, 4.05 another address", key(8, 30_000), None),
         ("4.14 another port", key(7, 30_001), None),
     ];
     for (what, key, expected) in rows {

@@ -210,6 +210,7 @@ fn what_happened_is_told() {
             "kubeproxy_network_programming_duration_seconds_count{ip_family=\"IPv4\"}",
             0.0,
         ),
+        // 7.12
         (
             &after,
             "kubeproxy_conntrack_reconciler_sync_duration_seconds_count{ip_family=\"IPv4\"}",

@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .into_iter()
                 .fold(row, |row, bytes| row.step(Step::Bystander(bytes)))
         };
-        rows.push(named("packets between pods", between_pods(family)));
+        rows.push(named("3.05 packets between pods", between_pods(family)));
         rows.push(named("fragments to a service", fragments(family)));
         rows.push(named("headers that end before their time", truncated(family)));
         rows.push(named("what may be an ICMP message", icmp(family)));

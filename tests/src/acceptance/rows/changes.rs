@@ -27,7 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(case.ask().times(5).by(&["web-3"]))
         }),
         for_all(|case| {
-            Row::new("a port is added and removed")
+            Row::new("1.28 a port is added and removed")
                 .state(web(&["web-1"]))
                 .step(case.ask().port(90).expect(Expect::Refused))
                 .state(web(&["web-1"]).port(90, 8081))
@@ -38,14 +38,14 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(case.ask().by(&["web-1"]))
         }),
         for_each(&Via::ALL, &[Protocol::Tcp], |case| {
-            Row::new("new connections follow a changed target port")
+            Row::new("2.10 new connections follow a changed target port")
                 .state(web(&["web-1"]).target(9999))
                 .step(case.ask().expect(Expect::Refused))
                 .state(web(&["web-1"]).target(8081))
                 .step(case.ask().times(3).by(&["web-1"]))
         }),
         for_each(&packet, &[Protocol::Udp], |case| {
-            Row::new("a flow follows a changed target port")
+            Row::new("7.08 a flow follows a changed target port")
                 .state(web(&["web-1"]).target(9999))
                 .step(case.talk(25_010).datagram(reaches(&["web-1"])))
                 .state(web(&["web-1"]).target(8081))
@@ -53,7 +53,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(case.talk(25_010).answer())
         }),
         for_all(|case| {
-            Row::new("pods come after their service, and go before it")
+            Row::new("4.06 pods come after their service, and go before it")
                 .state(web(&[]))
                 .step(case.ask().expect(Expect::Refused))
                 .state(web(&["web-1"]))

@@ -64,7 +64,7 @@ fn of_kind(kind: &str, with: fn(Service) -> Service) -> Vec<Row> {
         }),
         for_every(|case| {
             let ask = case.ask().to(VIP.port(PORT, case.family));
-            Row::new(name("4.01, 4.06 without pods it refuses"))
+            Row::new(name("4.01, 4.04, 4.06 without pods it refuses"))
                 .state(with(web(&[])))
                 .step(ask.clone().expect(Expect::Refused))
                 .state(with(web(&[]).external_local()))

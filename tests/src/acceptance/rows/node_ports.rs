@@ -47,7 +47,7 @@ fn requests() -> Vec<Row> {
         }),
         for_every(|case| {
             let pods = THREE.to_vec();
-            Row::new("8.01 requests to a NodePort spread fairly")
+            Row::new("8.01, 8.06 requests to a NodePort spread fairly")
                 .state(node_port(web(&THREE)))
                 .step(
                     case.ask()
@@ -213,7 +213,7 @@ fn at_loopback(family: Family) -> SocketAddr {
 fn neighbours() -> Vec<Row> {
     let all = [
         for_every(|case| {
-            Row::new("3.02 an external address that is the node's comes before a NodePort (3.32)")
+            Row::new("3.02, 3.32 an external address that is the node's comes before a NodePort")
                 .state(State::of([
                     node_port(web(&["web-1"])),
                     shop(&["web-2"]).port(NODE_PORT, 8080).external_ips(&[Vip::Node]),
@@ -247,8 +247,8 @@ fn neighbours() -> Vec<Row> {
         }),
         for_every(|case| {
             let elsewhere = (NODES[1].address(case.family), NODE_PORT).into();
-            Row::new("3.25 an address of another node is left alone")
-                .state(web(&["web-1"]))
+            Row::new("3.25, 4.05 an address of another node is left alone")
+                .state(node_port(web(&[])))
                 .step(case.ask().to(elsewhere).expect(Expect::Untouched))
         }),
     ];

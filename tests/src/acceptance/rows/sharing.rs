@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         for_each(&[Via::Packet], &Protocol::ALL, |case| {
             let to = world::service(SHOP, PORT, case.family);
-            Row::new("two services share a pod and a client's port")
+            Row::new("5.12 two services share a pod and a client's port")
                 .state(two())
                 .step(case.ask().source_port(25_000).kept("a").by(&["web-2"]))
                 .step(case.ask().to(to).source_port(25_000).kept("b").by(&["web-2"]))
@@ -40,7 +40,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(second.answers(Tcp::Ack))
         }),
         for_all(|case| {
-            Row::new("a client may be its own backend")
+            Row::new("5.06 a client may be its own backend")
                 .state(web(&[case.via.client()]))
                 .step(case.ask().times(3).by(&[case.via.client()]))
                 .step(case.ask().kept("a").times(5).by(&[case.via.client()]))
@@ -52,7 +52,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(case.ask().times(300).expect(Expect::Spread(pods.to_vec())))
         }),
         for_all(|case| {
-            Row::new("two clients with the same port do not meet")
+            Row::new("5.12 two clients with the same port do not meet")
                 .state(web(&["web-1"]))
                 .step(case.ask().source_port(25_002).kept("a").by(&["web-1"]))
                 .step(

@@ -19,7 +19,7 @@ fn beginnings() -> Vec<Row> {
     let all = [
         tcp_rows(|case| {
             let talk = case.talk(25_030);
-            let row = Row::new("a retransmitted SYN stays with its pod")
+            let row = Row::new("8.03 a retransmitted SYN stays with its pod")
                 .state(web(&THREE))
                 .step(talk.sends(Tcp::Syn, reaches(&THREE)));
             (0..20).fold(row, |row, _| row.step(talk.sends(Tcp::Syn, Then::ReachesSame)))
@@ -46,7 +46,7 @@ fn beginnings() -> Vec<Row> {
         }),
         tcp_rows(|case| {
             let talk = case.talk(25_041);
-            Row::new("a rejection is port unreachable, with the request in it")
+            Row::new("4.01 a rejection is port unreachable, with the request in it")
                 .state(web(&[]))
                 .step(talk.sends(Tcp::Syn, Then::Unreachable))
         }),
@@ -113,11 +113,12 @@ fn endings() -> Vec<Row> {
             let (talk, row) = opened(
                 case,
                 25_036,
-                Row::new("late packets of a closed connection find their way"),
+                Row::new("7.22 late packets of a closed connection find their way"),
             );
             row.step(talk.sends(Tcp::Fin, Then::ReachesSame))
                 .step(talk.answers(Tcp::Fin))
                 .step(talk.answers(Tcp::Fin))
+                .step(talk.answers(Tcp::Ack))
                 .step(talk.sends(Tcp::Ack, Then::ReachesSame))
                 .step(talk.sends(Tcp::Rst, Then::ReachesSame))
         }),

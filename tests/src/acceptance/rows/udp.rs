@@ -17,13 +17,13 @@ pub(super) fn rows() -> Vec<Row> {
     let all = [
         udp_rows(|case| {
             let talk = case.talk(25_042);
-            Row::new("a rejection is port unreachable, with the request in it")
+            Row::new("4.01 a rejection is port unreachable, with the request in it")
                 .state(web(&[]))
                 .step(talk.datagram(Then::Unreachable))
         }),
         udp_rows(|case| {
             let talk = case.talk(25_043);
-            let row = Row::new("a flow stays with its pod")
+            let row = Row::new("8.03 a flow stays with its pod")
                 .state(web(&THREE))
                 .step(talk.datagram(reaches(&THREE)));
             (0..20).fold(row, |row, _| {
@@ -32,7 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         udp_rows(|case| {
             let talk = case.talk(25_044);
-            Row::new("a flow that was silent for long chooses anew")
+            Row::new("8.04 a flow that was silent for long chooses anew")
                 .state(web(&["web-1"]))
                 .step(talk.datagram(reaches(&["web-1"])))
                 .step(talk.answer())
@@ -45,7 +45,7 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         udp_rows(|case| {
             let talk = case.talk(25_045);
-            let row = Row::new("a flow that speaks now and then stays")
+            let row = Row::new("8.04 a flow that speaks now and then stays")
                 .state(web(&["web-1"]))
                 .step(talk.datagram(reaches(&["web-1"])))
                 .step(talk.answer())

@@ -22,7 +22,7 @@ pub(super) fn rows() -> Vec<Row> {
 fn ports() -> Vec<Row> {
     let all = [
         for_every(|case| {
-            Row::new("4.08 another port of a ClusterIP refuses")
+            Row::new("4.08, 4.03 another port of a ClusterIP refuses")
                 .state(web(&["web-1"]))
                 .step(case.ask().port(PORT + 1).times(3).expect(Expect::Refused))
                 .step(case.ask().by(&["web-1"]))

@@ -216,13 +216,13 @@ fn nothing_is_written_before_every_source_is_synced() {
         slice(&["10.0.0.1", "10.0.0.2"]),
     ]);
     for kind in Kind::ALL {
-        assert_eq!(kernel.0.borrow().plans, 0);
+        assert_eq!(kernel.0.borrow().plans, 0, "11.01, 11.12 what is there stays");
         agent.take_in(vec![Event::now(News::Listed(kind))]);
     }
     assert_eq!(
         programmed(&kernel),
         [row("10.96.0.1", 2)].into(),
-        "and what is left over goes"
+        "11.03 and what is left over goes"
     );
 }
 
@@ -235,7 +235,7 @@ fn a_batch_is_one_plan_and_nothing_new_is_none() {
         slice(&["10.0.0.1"]),
         slice(&["10.0.0.1", "10.0.0.2"]),
     ]);
-    assert_eq!(kernel.0.borrow().plans, plans + 1);
+    assert_eq!(kernel.0.borrow().plans, plans + 1, "11.05");
     assert_eq!(programmed(&kernel), [row("10.96.0.1", 2)].into());
     agent.take_in(vec![service("web", "10.96.0.1")]);
     assert_eq!(kernel.0.borrow().plans, plans + 1);
@@ -275,7 +275,7 @@ fn a_service_that_can_not_be_written_leaves_the_others_alone_and_is_tried_again(
         programmed(&kernel),
         [row("10.96.0.1", 0), row("10.96.0.2", 0), row("10.96.0.3", 1)].into()
     );
-    assert_eq!(agent.retry.at(), None);
+    assert_eq!(agent.retry.at(), None, "11.06");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn node_ports_follow_the_nodes_addresses() {
         "no address is known to be bound"
     );
     agent.take_in_addresses(Some(addresses(&here)));
-    // 3.17 the primary one; 3.18 all where none is known; 3.21 never loopback.
+    // 3.17, 10.20 the primary one; 3.18 all where none is known; 3.21 never loopback.
     assert_eq!(node_ports(&kernel), addresses(&["10.0.0.1", "fd00::1"]));
     agent.take_in_addresses(Some(addresses(&["10.0.0.2", "fd00::1"])));
     assert_eq!(node_ports(&kernel), addresses(&["fd00::1"]));
