@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Instant;
 
 use kproxy_common::{Address, Family};
 
@@ -13,12 +14,16 @@ use crate::model::Cidr;
 use crate::plan::WantedNode;
 use crate::serve::service_health::{Addresses as ListenAddresses, ListenAt};
 
+use super::awaited::Awaited;
+
 /// Everything that decides it.
 #[derive(Debug)]
 pub(super) struct Placing {
     node_ports: NodePortAddresses,
     bind_address: Option<IpAddr>,
     bound: Addresses,
+    /// `None` when they have come, or are not waited for any more.
+    awaited: Option<Awaited>,
     /// What it was put together from last; `None` if it is not up to date.
     last: Option<Inputs>,
     placed: bool,
@@ -38,9 +43,33 @@ impl Placing {
             node_ports,
             bind_address,
             bound: None,
+            awaited: None,
             last: None,
             placed: false,
         }
+    }
+
+    /// The Node object's addresses may come later (semantics 10.19).
+    pub(super) fn awaiting(self, awaited: Awaited) -> Self {
+        Self {
+            awaited: Some(awaited),
+            ..self
+        }
+    }
+
+    /// When [`Placing::give_up`] is due.
+    pub(super) fn gives_up_at(&self) -> Option<Instant> {
+        self.awaited.as_ref().map(Awaited::until)
+    }
+
+    /// Ends the wait for the Node object's addresses if that is due; whether there still are none then.
+    pub(super) fn give_up(&mut self, now: Instant, index: &Index) -> bool {
+        if self.gives_up_at().is_none_or(|at| now < at) {
+            return false;
+        }
+        self.awaited = None;
+        self.last = None;
+        index.node().is_none_or(|node| node.addresses.is_empty())
     }
 
     /// Whether the node's addresses have been known once.
@@ -101,16 +130,26 @@ impl Placing {
         if self.last.as_ref() == Some(&inputs) {
             return None;
         }
-        let own = NodeAddresses::of(&inputs.addresses, self.bind_address);
-        let primary = self.primary(index);
-        let families = [Family::V4, Family::V6];
-        let eligible = families.map(|family| self.node_ports.eligible(family, bound, own.known(family)));
-        let wanted = WantedNode {
-            node_port_addresses: eligible.into_iter().flatten().collect(),
+        if !inputs.addresses.is_empty() {
+            self.awaited = None;
+        }
+        let mut wanted = WantedNode {
             bound: bound.clone(),
-            primary,
+            primary: self.primary(index),
             service_cidrs: inputs.service_cidrs.clone(),
+            ..WantedNode::default()
         };
+        for family in [Family::V4, Family::V6] {
+            let known = wanted.primary.get(&family).copied();
+            let waits = self.awaited.as_ref().filter(|_| known.is_none());
+            let node_ports = match (waits, &self.node_ports) {
+                (Some(awaited), NodePortAddresses::Primary) => awaited.node_ports(family, bound),
+                (Some(_) | None, node_ports) => node_ports.eligible(family, bound, known),
+            };
+            wanted.node_port_addresses.extend(node_ports);
+            let left = waits.and_then(|awaited| awaited.primary(family));
+            wanted.primary.extend(left.map(|address| (family, address)));
+        }
         self.last = Some(inputs);
         self.placed = true;
         Some(wanted)
