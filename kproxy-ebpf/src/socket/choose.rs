@@ -54,6 +54,11 @@ pub(super) fn choose<S: Socket, T: Tables>(
         Choice::DropSource => drop(Counter::DroppedSource),
         Choice::UnknownClient => pass(Counter::LeftToPacket),
         Choice::NoFrontend => match lookup::vacancy(tables, role, &asked.address) {
+            // A pod that is its own client has the service as its peer (`begin`), and answers it by datagrams from here:
+            // its door knows the flow, and rejects what belongs to none.
+            Vacancy::ClusterIp if protocol != Protocol::TCP && !is_of_node(socket, tables) => {
+                pass(Counter::LeftToPacket)
+            }
             Vacancy::ClusterIp => refuse(Counter::RejectedPort),
             Vacancy::Unallocated => drop(Counter::DroppedUnallocated),
             Vacancy::Other if role.contains(AddressRole::SERVICE) => pass(Counter::NoFrontend),

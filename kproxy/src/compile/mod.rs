@@ -9,6 +9,7 @@
 pub mod frontends;
 mod health;
 mod merge;
+mod node;
 mod place;
 mod ranges;
 mod select;
@@ -25,6 +26,7 @@ use crate::model::{Conditions, Service, ServicePort, Slice};
 use crate::plan::WantedService;
 
 pub use health::{HealthCheck, health_check};
+pub use node::NodeFacts;
 pub use place::Place;
 
 /// What the data plane shall do for one port of a service in one family.

@@ -67,7 +67,7 @@ impl<T: Tables> Explainer<T> {
         let client = self.surroundings.client(sender, via);
         let tuple = frame::tuple(question);
         let mut steps = vec![format!(
-            "a {client} client at {sender} asks {} by the {via} door",
+            "{sender}, a client of the kind {client}, asks {} by the {via} door",
             target(&tuple)
         )];
         let mut passage = match via {

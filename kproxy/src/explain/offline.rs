@@ -10,7 +10,8 @@ use kproxy_common::{Address, BackendFlags, Family, ServiceName, Settings};
 use super::explainer::Explainer;
 use super::names::Names;
 use super::surroundings::Surroundings;
-use crate::config::{Config, NodeAddresses};
+use crate::compile::NodeFacts;
+use crate::config::Config;
 use crate::index::{Index, Rules};
 use crate::memory::MemoryTables;
 use crate::plan::{Action, Applied, Capacity, Plan, WantedNode, WantedService};
@@ -98,11 +99,12 @@ impl Paper {
                 .flat_map(|plan| &plan.problems)
                 .map(ToString::to_string),
         );
-        let loopback = [Family::V4, Family::V6].map(|family| self.config.serves_loopback(family));
+        let families = [Family::V4, Family::V6].into_iter();
+        let loopback = families.filter(|family| self.config.serves_loopback(*family));
         Ok(Worked {
             plans,
             settings: Settings {
-                loopback_node_ports: loopback.contains(&true).into(),
+                loopback_node_ports: Settings::loopback_node_ports(loopback),
                 ..Settings::DEFAULT
             },
             surroundings,
@@ -120,21 +122,13 @@ impl Paper {
         } = self;
         let known = index.node().map_or(&node_addresses[..], |node| &node.addresses);
         let bound: BTreeSet<_> = known.iter().chain(node_addresses).copied().collect();
-        let primary = NodeAddresses::of(known, config.bind_address);
-        let families = [Family::V4, Family::V6];
-        let node_ports = families.iter().flat_map(|family| {
-            let node_ports = &config.node_port_addresses;
-            node_ports.eligible(*family, &bound, primary.known(*family))
-        });
-        let wanted = WantedNode {
-            node_port_addresses: node_ports.collect(),
-            bound: bound.clone(),
-            primary: families
-                .into_iter()
-                .filter_map(|family| Some((family, primary.known(family)?)))
-                .collect(),
-            service_cidrs: index.service_cidrs(),
+        let facts = NodeFacts {
+            known,
+            bind_address: config.bind_address,
+            bound: &bound,
+            node_ports: &config.node_port_addresses,
         };
+        let wanted = facts.wanted(index.service_cidrs());
         let mut all = bound;
         all.extend(wanted.primary.values());
         (all, wanted)

@@ -56,7 +56,7 @@ fn steps_tell_what_the_library_saw() {
     let mut place = 0;
     for part in [
         "forward: new",
-        "1. a pod client at 10.1.0.7 asks 10.96.0.1:80 TCP by the pod door",
+        "1. 10.1.0.7, a client of the kind pod, asks 10.96.0.1:80 TCP by the pod door",
         "ADDRESSES: 10.96.0.1 is an address of a service",
         "FRONTENDS: 10.96.0.1:80 TCP is ClusterIP of test/web:http, whose Cluster set serves clients inside: 2 backends",
         "SLOTS: chance picks",

@@ -264,7 +264,10 @@ impl Step {
             (Self::Ask(ask) | Self::Alternate { ask, .. } | Self::Reuse { ask, .. }, Runner::Kernel) => {
                 ask.via == Via::Packet && ask.pause.is_zero()
             }
-            (Self::Ask(ask), Runner::Netns) => ask.pause.is_zero(),
+            // What varies shows only after many changes, for which agents take their time.
+            (Self::Ask(ask), Runner::Netns) => {
+                ask.pause.is_zero() && !matches!(ask.expect, Expect::Varied(_))
+            }
             (Self::Wait(_) | Self::RefuseInserts(_), Runner::Kernel)
             | (
                 Self::Packet(_)

@@ -19,13 +19,13 @@ pub struct Service {
     terminating: Vec<&'static str>,
     local: bool,
     sctp_target: Option<u16>,
-    external: External,
+    external: Outside,
     affinity_seconds: Option<u32>,
 }
 
 /// How clients reach a service by other addresses than its `ClusterIP`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct External {
+struct Outside {
     node_port: Option<u16>,
     external_ips: Vec<Vip>,
     load_balancer_ips: Vec<Vip>,
@@ -54,7 +54,7 @@ pub fn web(ready: &[&'static str]) -> Service {
         terminating: Vec::new(),
         local: false,
         sctp_target: None,
-        external: External::default(),
+        external: Outside::default(),
         affinity_seconds: None,
     }
 }
@@ -180,7 +180,7 @@ impl Service {
             .sctp_target
             .map(|target| json!({"name": "sctp", "protocol": "SCTP", "port": PORT, "targetPort": target}));
         let addresses = FAMILIES.map(|family| cluster_ip(self.number, family));
-        let External {
+        let Outside {
             node_port,
             external_ips,
             load_balancer_ips,

@@ -1,4 +1,4 @@
-//! The cluster that every row plays in: two nodes, six pods, and the addresses of its services.
+//! The cluster that every row plays in: two nodes, seven pods, and the addresses of its services.
 //!
 //! Nodes and pods have the addresses that [`crate::cluster`] gives them, so that the same manifests fit every runner.
 
@@ -17,6 +17,8 @@ pub const CLIENT: &str = "client";
 /// The pod whose sockets are translated; it serves as well. Its packets go straight to pods, which must not happen from
 /// a port of [`CLIENT`] that a UDP flow through a service has used in the last two minutes.
 pub const NATIVE: &str = "native";
+/// A pod whose sockets are left to its door, which must not happen to [`NATIVE`]'s.
+pub const STICKY: &str = "sticky";
 /// Ports that every pod serves, over TCP and UDP.
 pub const SERVED: [u16; 2] = [8080, 8081];
 
@@ -55,11 +57,12 @@ pub const NODES: [Pod; 2] = [
 ];
 
 /// Every pod.
-pub const PODS: [Pod; 6] = [
+pub const PODS: [Pod; 7] = [
     pod(CLIENT, NODE, (1, 2)),
     pod("web-1", NODE, (1, 3)),
     pod("other", NODE, (1, 4)),
     pod(NATIVE, NODE, (1, 5)),
+    pod(STICKY, NODE, (1, 6)),
     pod("web-2", OTHER_NODE, (2, 2)),
     pod("web-3", OTHER_NODE, (2, 3)),
 ];

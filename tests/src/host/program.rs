@@ -39,6 +39,7 @@ impl Programmer {
     /// When a manifest is not as it should be: tests state what they mean.
     pub fn plan(&mut self, manifests: &str) -> anyhow::Result<Plan> {
         feed(&mut self.index, manifests)?;
+        self.index.set_primary(node(&self.index).primary);
         let mut plan = self.applied.release(Instant::now() + 2 * GRACE);
         let plans = [
             self.applied.place(node(&self.index)),
@@ -74,6 +75,7 @@ impl Wanted {
     pub fn new(node: &str, manifests: &str) -> anyhow::Result<Self> {
         let mut index = Index::new(node);
         feed(&mut index, manifests)?;
+        index.set_primary(self::node(&index).primary);
         Ok(Self {
             services: index.take_changes().into_values().flatten().collect(),
             service_cidrs: index.service_cidrs(),

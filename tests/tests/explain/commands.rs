@@ -102,6 +102,15 @@ fn explain(node: &Node, pod: &str) {
             "node",
             json!([]),
         ),
+        (pod, "10.96.0.1:81/TCP", None, "reject", "pod", json!([])),
+        (
+            own.as_str(),
+            "10.96.0.1:81/TCP",
+            None,
+            "reject",
+            "node",
+            json!([]),
+        ),
         (pod, "10.3.0.1:80/TCP", None, "pass", "pod", json!([])),
     ];
     for (from, to, via, verdict, client, candidates) in rows {
@@ -156,7 +165,7 @@ fn services(node: &Node, pod: &str) {
     let endpoints = endpoints
         .into_iter()
         .map(|(endpoint, local)| json!({"endpoint": endpoint, "local": local, "usable": true}));
-    assert_eq!(web[0]["endpoints"], Value::from_iter(endpoints));
+    assert_eq!(web[0]["endpoints"], endpoints.collect::<Value>());
     for arguments in [
         &["services", "web"][..],
         &["services", "test/web"],

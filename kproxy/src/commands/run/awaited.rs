@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use kproxy_common::{Address, AddressRole, Family};
 
-use crate::plan::MapContents;
+use crate::config::NodePortAddresses;
+use crate::plan::{MapContents, WantedNode};
 
 /// Addresses that are waited for.
 #[derive(Debug)]
@@ -38,15 +39,21 @@ impl Awaited {
         self.until
     }
 
-    /// Where NodePorts of a family have answered, as far as the node still has these addresses.
-    pub(super) fn node_ports(&self, family: Family, bound: &BTreeSet<Address>) -> BTreeSet<Address> {
-        let left = self.node_ports.intersection(bound).copied();
-        left.filter(|address| address.family() == family).collect()
-    }
-
-    /// What the node's own address of a family was.
-    pub(super) fn primary(&self, family: Family) -> Option<Address> {
-        let left = self.primary.get(&family).copied();
-        left.filter(|address| !address.ip().is_unspecified())
+    /// Puts what is left in the place of what an unknown address decides.
+    pub(super) fn stand_in(&self, wanted: &mut WantedNode, node_ports: &NodePortAddresses) {
+        for family in [Family::V4, Family::V6] {
+            // By `bindAddress`, which waits for nothing.
+            if wanted.primary.contains_key(&family) {
+                continue;
+            }
+            if *node_ports == NodePortAddresses::Primary {
+                let stays =
+                    |address: &Address| address.family() != family || self.node_ports.contains(address);
+                wanted.node_port_addresses.retain(stays);
+            }
+            let left = self.primary.get(&family).copied();
+            let left = left.filter(|address| !address.ip().is_unspecified());
+            wanted.primary.extend(left.map(|address| (family, address)));
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use kproxy_common::{Address, Family};
 
+use crate::compile::NodeFacts;
 use crate::config::{NodeAddresses, NodePortAddresses, loopback};
 use crate::devices::Addresses;
 use crate::index::Index;
@@ -130,25 +131,19 @@ impl Placing {
         if self.last.as_ref() == Some(&inputs) {
             return None;
         }
-        if !inputs.addresses.is_empty() {
-            self.awaited = None;
-        }
-        let mut wanted = WantedNode {
-            bound: bound.clone(),
-            primary: self.primary(index),
-            service_cidrs: inputs.service_cidrs.clone(),
-            ..WantedNode::default()
+        let facts = NodeFacts {
+            known: &inputs.addresses,
+            bind_address: self.bind_address,
+            bound,
+            node_ports: &self.node_ports,
         };
-        for family in [Family::V4, Family::V6] {
-            let known = wanted.primary.get(&family).copied();
-            let waits = self.awaited.as_ref().filter(|_| known.is_none());
-            let node_ports = match (waits, &self.node_ports) {
-                (Some(awaited), NodePortAddresses::Primary) => awaited.node_ports(family, bound),
-                (Some(_) | None, node_ports) => node_ports.eligible(family, bound, known),
-            };
-            wanted.node_port_addresses.extend(node_ports);
-            let left = waits.and_then(|awaited| awaited.primary(family));
-            wanted.primary.extend(left.map(|address| (family, address)));
+        let mut wanted = facts.wanted(inputs.service_cidrs.clone());
+        if inputs.addresses.is_empty() {
+            if let Some(awaited) = &self.awaited {
+                awaited.stand_in(&mut wanted, &self.node_ports);
+            }
+        } else {
+            self.awaited = None;
         }
         self.last = Some(inputs);
         self.placed = true;

@@ -50,7 +50,10 @@ pub fn read_manifests(directory: &Path) -> io::Result<Snapshot> {
 
 #[cfg(test)]
 mod tests {
+    use kproxy_common::Address;
+
     use super::*;
+    use crate::source::Change;
 
     #[test]
     fn good_files_count_and_bad_ones_are_named() {
@@ -58,7 +61,7 @@ mod tests {
         let service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}}";
         let files = [
             ("a.yaml", service),
-            ("b.yaml", service),
+            ("b.yaml", &service.replace("10.96.0.1", "10.96.0.2")),
             ("c.yaml", "kind: ["),
             ("d.txt", ""),
         ];
@@ -66,8 +69,17 @@ mod tests {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let Snapshot { news, problems } = read_manifests(folder.path()).unwrap();
-        let services = news.iter().filter(|news| matches!(news, News::Service(_)));
-        assert_eq!(services.count(), 1);
+        let addresses = news.iter().filter_map(|news| {
+            let News::Service(Change::Applied(service)) = news else {
+                return None;
+            };
+            Some(&service.object.as_ref()?.cluster_ips)
+        });
+        let first: Address = std::net::Ipv4Addr::new(10, 96, 0, 1).into();
+        assert!(addresses.clone().count() > 0, "the good file counts: {news:?}");
+        for addresses in addresses {
+            assert_eq!(addresses[..], [first], "the first file speaks for the service");
+        }
         assert!(
             problems[0].contains("default/web is ignored in b.yaml"),
             "{problems:?}"

@@ -17,17 +17,20 @@ use crate::host::program::Wanted;
 const BACKENDS: u32 = 512;
 const SLOTS: u32 = 4096;
 
-/// Arguments of `kproxy run` for maps of these sizes.
+/// Arguments of `kproxy run` for maps of these sizes, and `NodePorts` on every address, which loopback is one of.
 pub(super) fn arguments() -> Vec<String> {
-    [
+    let sizes = [
         ("--backends", BACKENDS),
         ("--slots", SLOTS),
         ("--frontends", 1024),
         ("--flows", 65_536),
-    ]
-    .into_iter()
-    .flat_map(|(flag, entries)| [flag.to_owned(), entries.to_string()])
-    .collect()
+    ];
+    let sizes = sizes
+        .into_iter()
+        .flat_map(|(flag, entries)| [flag.to_owned(), entries.to_string()]);
+    sizes
+        .chain(["--nodeport-addresses".to_owned(), "0.0.0.0/0,::/0".to_owned()])
+        .collect()
 }
 
 /// Pinned maps. Values are read as bytes: aya's marker for plain data is not implemented for our types.

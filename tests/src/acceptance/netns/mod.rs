@@ -82,6 +82,7 @@ impl Netns {
     pub fn play(&mut self, row: &Row) -> anyhow::Result<()> {
         // A client's port comes up again within a UDP flow's life: flows of the rows before must lose their pods.
         self.program(&State::default())?;
+        self.answered = Answered::default();
         let played = (1..)
             .zip(&row.steps)
             .try_for_each(|(number, step)| self.step(step).with_context(|| format!("in step {number}")));

@@ -69,10 +69,10 @@ pub(super) fn ask(host: &Host, ask: &Ask, answered: &mut Answered) -> anyhow::Re
             *counts.entry(pod.to_owned()).or_default() += 1;
         }
     }
-    match &ask.expect {
-        Expect::Spread(pods) => spread::check(pods, &counts),
-        _ => Ok(()),
+    if let Expect::Spread(pods) = &ask.expect {
+        spread::check(pods, &counts)?;
     }
+    Ok(())
 }
 
 /// Asks two destinations in turn, on sockets that are kept.

@@ -10,8 +10,11 @@ use crate::host::frame::Tcp;
 const THREE: [&str; 3] = ["web-1", "web-2", "web-3"];
 const VIP: Vip = Vip::Number(7);
 
+/// Gives a service an address.
+type Dressed = fn(Service) -> Service;
+
 /// The two kinds, which differ in nothing here.
-const KINDS: [(&str, fn(Service) -> Service); 2] = [
+const KINDS: [(&str, Dressed); 2] = [
     ("an external address", |service| service.external_ips(&[VIP])),
     // Without a NodePort (semantics 3.39).
     ("a load balancer's address", |service| {

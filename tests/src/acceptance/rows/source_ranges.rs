@@ -4,7 +4,7 @@ use super::{Case, for_each, for_every, reaches};
 use crate::acceptance::row::{Ask, Expect, Row, Then, Via};
 use crate::acceptance::service::Service;
 use crate::acceptance::state::{PORT, Protocol, web};
-use crate::acceptance::world::{CLIENT, NATIVE, Vip};
+use crate::acceptance::world::{CLIENT, STICKY, Vip};
 use crate::host::frame::Tcp;
 
 const VIP: Vip = Vip::Number(8);
@@ -14,6 +14,10 @@ const NODES: [&str; 2] = ["172.30.0.0/16", "fd30::/16"];
 const EVERYBODY: [&str; 4] = ["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"];
 
 pub(super) fn rows() -> Vec<Row> {
+    [requests(), flows()].concat()
+}
+
+fn requests() -> Vec<Row> {
     let all = [
         for_every(|case| {
             let pods_ask = if case.via == Via::Node {
@@ -97,14 +101,20 @@ pub(super) fn rows() -> Vec<Row> {
             Row::new("3.41 a range may be one address")
                 .state(balanced(web(&["web-1"])).source_ranges(&[
                     "10.244.1.2/32",
-                    "10.244.1.5/32",
+                    "10.244.1.6/32",
                     "fd44:0:0:1::2/128",
-                    "fd44:0:0:1::5/128",
+                    "fd44:0:0:1::6/128",
                 ]))
                 .step(ask(case).from(CLIENT).by(&["web-1"]))
-                .step(ask(case).from(NATIVE).by(&["web-1"]))
+                .step(ask(case).from(STICKY).by(&["web-1"]))
                 .step(ask(case).from("other").expect(Expect::Silence))
         }),
+    ];
+    all.concat()
+}
+
+fn flows() -> Vec<Row> {
+    let all = [
         for_each(&[Via::Packet], &Protocol::ALL, |case| {
             let talk = case.talk(25_220).at(VIP.port(PORT, case.family));
             Row::new("3.41 a flow goes on when its client is in no range any more")
@@ -136,5 +146,9 @@ fn balanced(service: Service) -> Service {
 }
 
 fn ask(case: Case) -> Ask {
-    case.ask().to(VIP.port(PORT, case.family))
+    let client = match case.via {
+        Via::Socket => STICKY,
+        Via::Packet | Via::Node => case.via.client(),
+    };
+    case.ask().from(client).to(VIP.port(PORT, case.family))
 }

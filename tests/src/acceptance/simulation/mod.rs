@@ -144,10 +144,10 @@ impl<M: Machine> Simulation<M> {
                 None => {}
             }
         }
-        match &ask.expect {
-            Expect::Spread(pods) => spread::check(pods, &counts),
-            _ => Ok(()),
+        if let Expect::Spread(pods) = &ask.expect {
+            spread::check(pods, &counts)?;
         }
+        Ok(())
     }
 
     /// `sendto` uses one socket for both, `connect` one each; both from the same port of the client.

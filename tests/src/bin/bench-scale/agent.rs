@@ -45,7 +45,7 @@ impl Agent {
                 "--pod-devices",
                 "no-such-device",
                 "--uplink-devices",
-                "no-such-device",
+                "no-other-device",
             ])
             .args(["--backends", &backends.to_string(), "--slots", &slots.to_string()])
             .args(["--frontends", "131072"])
