@@ -4,6 +4,7 @@
 mod cleanup;
 mod image;
 mod privileges;
+mod probes;
 mod rights;
 mod sockets;
 mod stage;

@@ -21,7 +21,7 @@ pub(crate) const BOUND: Duration = Duration::from_secs(20);
 pub(crate) const NAMESPACE: &str = "kube-system";
 pub(crate) const NAME: &str = "kproxy";
 
-const WEB: Port = Port {
+pub(crate) const WEB: Port = Port {
     name: "http",
     protocol: "TCP",
     port: 80,

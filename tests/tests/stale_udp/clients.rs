@@ -1,6 +1,6 @@
 //! Clients that ask all the time, and what their own system calls told them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -17,17 +17,14 @@ const TOLD: [&str; 2] = ["os error 103", "os error 89"];
 /// How long a client waits for an answer before it asks again, on the same socket.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-fn options(addresses: [&str; 2], port: u16) -> anyhow::Result<Options> {
-    let parse =
-        |address: &str| -> anyhow::Result<_> { Ok(SocketAddr::new(address.parse::<IpAddr>()?, port)) };
-    let options = Options::to(parse(addresses[0])?).and_to(parse(addresses[1])?);
-    Ok(options.interval(Duration::from_millis(10)).timeout(PATIENCE))
+fn options([v4, v6]: [SocketAddr; 2]) -> Options {
+    let options = Options::to(v4).and_to(v6);
+    options.interval(Duration::from_millis(10)).timeout(PATIENCE)
 }
 
 /// One request on a new socket.
-pub(crate) fn once(address: &str, port: u16) -> anyhow::Result<Options> {
-    let to = SocketAddr::new(address.parse()?, port);
-    Ok(Options::to(to).udp(Mode::Connect).timeout(BOUND))
+pub(crate) fn once(to: SocketAddr) -> Options {
+    Options::to(to).udp(Mode::Connect).timeout(BOUND)
 }
 
 /// A UDP client with a connected socket for each family, which it leaves when the system says that it failed.
@@ -39,11 +36,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn start(kind: &str, host: &Host, addresses: [&str; 2], port: u16) -> anyhow::Result<Self> {
-        let options = options(addresses, port)?
-            .udp(Mode::Connect)
-            .renew()
-            .count(u64::MAX);
+    pub(crate) fn start(kind: &str, host: &Host, to: [SocketAddr; 2]) -> anyhow::Result<Self> {
+        let options = options(to).udp(Mode::Connect).renew().count(u64::MAX);
         let arguments: Vec<_> = std::iter::once("client".to_owned())
             .chain(options.arguments())
             .collect();
@@ -152,13 +146,13 @@ pub(crate) struct Steady {
 
 impl Steady {
     /// TCP connections through the service.
-    pub(crate) fn tcp(host: &Host, addresses: [&str; 2], port: u16) -> anyhow::Result<Self> {
-        Self::start("TCP", host, &options(addresses, port)?.keep())
+    pub(crate) fn tcp(host: &Host, to: [SocketAddr; 2]) -> anyhow::Result<Self> {
+        Self::start("TCP", host, &options(to).keep())
     }
 
     /// Connected UDP sockets.
-    pub(crate) fn udp(host: &Host, addresses: [&str; 2], port: u16) -> anyhow::Result<Self> {
-        Self::start("UDP", host, &options(addresses, port)?.udp(Mode::Connect).renew())
+    pub(crate) fn udp(host: &Host, to: [SocketAddr; 2]) -> anyhow::Result<Self> {
+        Self::start("UDP", host, &options(to).udp(Mode::Connect).renew())
     }
 
     fn start(kind: &str, host: &Host, options: &Options) -> anyhow::Result<Self> {

@@ -2,6 +2,7 @@
 //! with the next one within a second. Needs root.
 
 mod clients;
+mod frontends;
 mod service;
 
 use std::fs;
@@ -14,7 +15,8 @@ use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, NodeBuilder
 use tempfile::TempDir;
 
 use clients::{Client, Steady};
-use service::{ADDRESSES, Endpoint, PORT, Service, TARGET, other_target};
+use frontends::{cluster_ip, with_port};
+use service::{Endpoint, Service, TARGET, other_target};
 
 /// What is promised: from the change to the first answer of the next backend.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -23,9 +25,6 @@ const WITHIN: Duration = Duration::from_secs(1);
 const ENOUGH: &str = "-all,+sys_admin,+net_admin";
 /// To find the sockets of this network namespace.
 const OWN_NAMESPACE: &str = "-all,+bpf,+net_admin,+perfmon";
-
-/// The addresses under which clients ask, one row for each kind of frontend.
-const FRONTENDS: [(&str, [&str; 2]); 1] = [("ClusterIP", ADDRESSES)];
 
 /// Two nodes that share nothing but the machine: each has its agent, its pin directory and its manifests. Clients are
 /// on node `a`, backends on `b`.
@@ -60,6 +59,7 @@ impl<'a> Stage<'a> {
         let first = [Endpoint::ready(cluster.pod(BACKENDS[0]))];
         let start = |node, program| -> anyhow::Result<_> {
             let service = Service::new(TempDir::new()?);
+            service.publish_node(cluster.node(node).host())?;
             service.publish(TARGET, &first)?;
             let options = AgentOptions {
                 log: "info,kproxy::sockets=debug".to_owned(),
@@ -84,12 +84,17 @@ impl<'a> Stage<'a> {
         self.cluster.pod(name)
     }
 
-    /// A client of every frontend, in a pod and on the node itself.
+    /// A client of every frontend, wherever it can be asked.
     fn clients(&self) -> anyhow::Result<Vec<Client>> {
         let mut clients = Vec::new();
-        for (kind, addresses) in FRONTENDS {
-            for host in [self.pod("client"), self.cluster.node("a").host()] {
-                clients.push(Client::start(kind, host, addresses, PORT)?);
+        for frontends::Frontend {
+            kind,
+            to,
+            clients: hosts,
+        } in frontends::all(self.cluster)
+        {
+            for host in hosts {
+                clients.push(Client::start(kind, host, to)?);
             }
         }
         for client in &clients {
@@ -168,11 +173,11 @@ fn follow_their_service(stage: &Stage<'_>) -> anyhow::Result<()> {
     let node = stage.cluster.node("a").host();
     let mut bystanders = Vec::new();
     for host in [stage.pod("client"), node] {
-        let direct = dns_1.addresses().both().map(|address| address.to_string());
-        bystanders.push(Steady::tcp(host, ADDRESSES, PORT)?);
-        bystanders.push(Steady::udp(host, direct.each_ref().map(String::as_str), TARGET)?);
+        let direct = with_port(dns_1.addresses().both(), TARGET);
+        bystanders.push(Steady::tcp(host, cluster_ip())?);
+        bystanders.push(Steady::udp(host, direct)?);
     }
-    bystanders.push(Steady::udp(stage.pod("bystander"), ADDRESSES, PORT)?);
+    bystanders.push(Steady::udp(stage.pod("bystander"), cluster_ip())?);
     bystanders.iter().try_for_each(Steady::wait_for_start)?;
 
     // 7.03, 7.13: replaced. The old pod still answers; only who is told leaves it.
@@ -232,7 +237,7 @@ fn stay_where_the_agent_may_not_go(stage: &Stage<'_>) -> anyhow::Result<()> {
         // Whoever connects anew is given the next one, whatever the agent may.
         let asked = stage
             .pod("client")
-            .ask(Via::Socket, &clients::once(ADDRESSES[0], PORT)?)?;
+            .ask(Via::Socket, &clients::once(cluster_ip()[0]))?;
         ensure!(asked.iter().all(|report| report.pod() == Some(next)), "{asked:?}");
     }
     for client in &left {

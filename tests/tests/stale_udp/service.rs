@@ -1,6 +1,7 @@
-//! A DNS service, over UDP and TCP, as manifests in a folder.
+//! A DNS service, over UDP and TCP, and the node that it is asked on, as manifests in a folder.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,16 +9,24 @@ use kproxy_tests::cluster::Host;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The service's addresses.
-pub(crate) const ADDRESSES: [&str; 2] = ["10.96.0.10", "fd00:96::a"];
 /// The service's port.
 pub(crate) const PORT: u16 = 53;
+/// Its port on every node.
+pub(crate) const NODE_PORT: u16 = 30_053;
 /// Where its pods listen.
 pub(crate) const TARGET: u16 = 8080;
 
 /// Where they listen as well.
 pub(crate) const fn other_target() -> u16 {
     TARGET + 1
+}
+
+/// The service's addresses.
+pub(crate) fn addresses() -> [IpAddr; 2] {
+    [
+        Ipv4Addr::new(10, 96, 0, 10).into(),
+        Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 10).into(),
+    ]
 }
 
 /// A pod in the service's slices.
@@ -60,7 +69,20 @@ impl Service {
 
     /// Writes the service with these endpoints on this port.
     pub(crate) fn publish(&self, target: u16, endpoints: &[Endpoint]) -> anyhow::Result<()> {
-        self.write("dns", &objects("dns", ADDRESSES, target, endpoints))
+        let service = json!({"type": "NodePort", "clusterIPs": addresses()});
+        let port = json!({"port": PORT, "targetPort": target, "nodePort": NODE_PORT});
+        self.write("dns", &objects("dns", service, &port, target, endpoints))
+    }
+
+    /// Writes the node that the agent is on, whose addresses its NodePorts have.
+    pub(crate) fn publish_node(&self, node: &Host) -> anyhow::Result<()> {
+        let address = |address: IpAddr| json!({"type": "InternalIP", "address": address});
+        let object = json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": node.name()},
+            "status": {"addresses": node.addresses().both().map(address)},
+        });
+        self.write("node", &object)
     }
 
     /// Writes another service, which has endpoints that nobody asks at first, and then these.
@@ -70,10 +92,15 @@ impl Service {
             addresses: ["192.0.2.1", "2001:db8::1"].map(str::to_owned),
             terminating: false,
         };
-        self.write("other", &objects("other", OTHER, TARGET, &[nobody]))?;
+        let write = |endpoints: &[Endpoint]| {
+            let service = json!({"type": "ClusterIP", "clusterIPs": OTHER});
+            let port = json!({"port": PORT, "targetPort": TARGET});
+            self.write("other", &objects("other", service, &port, TARGET, endpoints))
+        };
+        write(&[nobody])?;
         // Two plans, not one that leaves the endpoint out.
         std::thread::sleep(std::time::Duration::from_millis(300));
-        self.write("other", &objects("other", OTHER, TARGET, endpoints))
+        write(endpoints)
     }
 
     pub(crate) fn delete(&self) -> anyhow::Result<()> {
@@ -91,15 +118,13 @@ impl Service {
     }
 }
 
-fn objects(name: &str, addresses: [&str; 2], target: u16, endpoints: &[Endpoint]) -> Value {
+/// A service of both families with this port for each protocol, and its slices.
+fn objects(name: &str, mut spec: Value, port: &Value, target: u16, endpoints: &[Endpoint]) -> Value {
+    spec["ports"] = ports(port).into();
     let service = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "type": "ClusterIP", "clusterIP": addresses[0], "clusterIPs": addresses,
-            "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack",
-            "ports": ports(&json!({"port": PORT, "targetPort": target})),
-        },
+        "spec": spec,
     });
     let slices = [(0, "IPv4"), (1, "IPv6")].map(|(family, address_type): (usize, _)| {
         let endpoint = |endpoint: &Endpoint| {

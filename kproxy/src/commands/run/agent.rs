@@ -180,18 +180,33 @@ impl<K: Kernel> Agent<K> {
         self.ready
     }
 
+    /// What the cluster looks like.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// When [`Agent::wake`] wants to be called next.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        [self.retry.at(), self.doors.retry_at(), self.next_release()]
-            .into_iter()
-            .flatten()
-            .min()
+        let times = [
+            self.retry.at(),
+            self.doors.retry_at(),
+            self.next_release(),
+            self.placing.gives_up_at(),
+        ];
+        times.into_iter().flatten().min()
     }
 
     /// Does what was put off until now.
     pub(super) fn wake(&mut self, now: Instant) {
         self.doors.retry(now, &mut self.kernel);
         self.tell_devices();
+        if self.placing.give_up(now, &self.index) {
+            tracing::warn!(
+                "the Node object of this node still has no addresses; going on without: where NodePorts answer on the \
+                 primary address only, they answer on all until it is known"
+            );
+            self.place();
+        }
         if self.retry.is_due(now) {
             self.heal(now);
         }

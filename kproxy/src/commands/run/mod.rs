@@ -3,18 +3,21 @@
 //! * `agent`: the decisions, without waiting
 //! * `doors`, `isolate`, `backoff`: parts of them
 //! * `start`: the parts that the configuration decides, opened one by one
-//! * `placing`: what the node's addresses are to the data plane
+//! * `placing`: what the node's addresses are to the data plane; `awaited`: as long as its object has none
+//! * `pod_ranges`: the Node object's part in telling local traffic apart
 //! * `kernel`: what they want from the data plane
 //! * this file: checks, starts and the loop that waits
 //!
 //! One task owns everything. Sources and the device follower send to it.
 
 mod agent;
+mod awaited;
 mod backoff;
 mod doors;
 mod isolate;
 mod kernel;
 mod placing;
+mod pod_ranges;
 mod start;
 
 use std::sync::Arc;
@@ -41,7 +44,7 @@ use crate::source::Event;
 
 use agent::Agent;
 use kernel::{Hands, Kernel};
-use placing::Placing;
+use pod_ranges::PodRanges;
 
 /// How many events may wait; also how many are made one batch at most.
 const QUEUE: usize = 1_024;
@@ -92,12 +95,12 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
         frontends = contents.frontends.len(),
         "data plane in force with what was pinned"
     );
+    let placing = start::placing(&config, &contents);
     let applied = Applied::adopt(sizes.capacity(), contents);
     let rules = Rules {
         allow_external_ips: config.allow_external_ips,
         families: families.iter().copied().collect(),
     };
-    let placing = Placing::new(config.node_port_addresses.clone(), config.bind_address);
     let meter = Meter::open(&own.pin_dir).context("open the maps that metrics are read from")?;
     // Dropping them ends them.
     let _servers = servers::start(start::server_options(&config)?, &status, Arc::new(meter)).await?;
@@ -126,6 +129,7 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
             addresses,
             tasks,
             signals,
+            pod_ranges: PodRanges::new(config.detector.clone(), families),
             when_ready: own.remove_kube_proxy_rules.then_some(remove_former_proxy),
         },
     )
@@ -154,6 +158,7 @@ struct Inputs {
     addresses: watch::Receiver<devices::Addresses>,
     tasks: JoinSet<Result<()>>,
     signals: Signals,
+    pod_ranges: PodRanges,
     /// What is done once, when every service is served.
     when_ready: Option<fn()>,
 }
@@ -181,7 +186,10 @@ async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> 
                 tracing::info!("{name}: leaving; the data plane stays in force");
                 return Ok(());
             }
-            Some(event) = inputs.events.recv() => agent.take_in(batch(event, &mut inputs.events)),
+            Some(event) = inputs.events.recv() => {
+                agent.take_in(batch(event, &mut inputs.events));
+                inputs.pod_ranges.follow(agent.index())?;
+            }
             Ok(()) = inputs.addresses.changed() => {
                 agent.take_in_addresses(inputs.addresses.borrow_and_update().clone());
             }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Instant;
 
 use kproxy_common::{Address, Family};
 
@@ -14,12 +15,16 @@ use crate::model::Cidr;
 use crate::plan::WantedNode;
 use crate::serve::service_health::{Addresses as ListenAddresses, ListenAt};
 
+use super::awaited::Awaited;
+
 /// Everything that decides it.
 #[derive(Debug)]
 pub(super) struct Placing {
     node_ports: NodePortAddresses,
     bind_address: Option<IpAddr>,
     bound: Addresses,
+    /// `None` when they have come, or are not waited for any more.
+    awaited: Option<Awaited>,
     /// What it was put together from last; `None` if it is not up to date.
     last: Option<Inputs>,
     placed: bool,
@@ -39,9 +44,33 @@ impl Placing {
             node_ports,
             bind_address,
             bound: None,
+            awaited: None,
             last: None,
             placed: false,
         }
+    }
+
+    /// The Node object's addresses may come later (semantics 10.19).
+    pub(super) fn awaiting(self, awaited: Awaited) -> Self {
+        Self {
+            awaited: Some(awaited),
+            ..self
+        }
+    }
+
+    /// When [`Placing::give_up`] is due.
+    pub(super) fn gives_up_at(&self) -> Option<Instant> {
+        self.awaited.as_ref().map(Awaited::until)
+    }
+
+    /// Ends the wait for the Node object's addresses if that is due; whether there still are none then.
+    pub(super) fn give_up(&mut self, now: Instant, index: &Index) -> bool {
+        if self.gives_up_at().is_none_or(|at| now < at) {
+            return false;
+        }
+        self.awaited = None;
+        self.last = None;
+        index.node().is_none_or(|node| node.addresses.is_empty())
     }
 
     /// Whether the node's addresses have been known once.
@@ -108,7 +137,14 @@ impl Placing {
             bound,
             node_ports: &self.node_ports,
         };
-        let wanted = facts.wanted(inputs.service_cidrs.clone());
+        let mut wanted = facts.wanted(inputs.service_cidrs.clone());
+        if inputs.addresses.is_empty() {
+            if let Some(awaited) = &self.awaited {
+                awaited.stand_in(&mut wanted, &self.node_ports);
+            }
+        } else {
+            self.awaited = None;
+        }
         self.last = Some(inputs);
         self.placed = true;
         Some(wanted)

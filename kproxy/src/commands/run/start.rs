@@ -1,6 +1,7 @@
 //! What the agent is made of, opened as the configuration says.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
@@ -8,14 +9,20 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 use super::super::set_up::set_up;
+use super::awaited::Awaited;
+use super::placing::Placing;
 use crate::causes::one_line;
 use crate::config::watch::ConfigFile;
 use crate::config::{self, Config};
 use crate::dataplane::Dataplane;
 use crate::node::{families, oom};
+use crate::plan::MapContents;
 use crate::serve::{self, Events, Status};
 use crate::sockets::{Report, Sources, Sweeper};
 use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, manifests};
+
+/// How long what needs the addresses of the Node object waits for them (semantics 10.19).
+const NODE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is set on the machine before anything is served.
 pub(super) fn prepare(config: &Config) -> Result<()> {
@@ -60,6 +67,15 @@ fn kubernetes_options(config: &Config) -> KubernetesOptions {
         master: config.connection.master.clone(),
         node_name: config.node_name.clone(),
     }
+}
+
+/// What decides on the node's addresses. A directory of manifests need not have a Node object, so nobody waits for it.
+pub(super) fn placing(config: &Config, contents: &MapContents) -> Placing {
+    let placing = Placing::new(config.node_port_addresses.clone(), config.bind_address);
+    if config.own.manifests.is_some() {
+        return placing;
+    }
+    placing.awaiting(Awaited::new(Instant::now() + NODE_PATIENCE, contents))
 }
 
 /// What is served about the agent, and where.

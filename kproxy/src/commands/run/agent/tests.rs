@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::commands::run::{Inputs, QUEUE, Signals, serve};
-use crate::config::NodePortAddresses;
+use crate::commands::run::{Inputs, PodRanges, QUEUE, Signals, serve};
+use crate::config::{LocalDetector, NodePortAddresses};
 use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
 use crate::model::{Kind, ObjectName, samples};
 use crate::plan::{Action, Capacity, MapContents};
@@ -421,6 +421,7 @@ async fn a_change_of_a_service_waits_for_one_door_at_most() {
         addresses,
         tasks,
         signals: Signals::catch().expect("signals"),
+        pod_ranges: PodRanges::new(LocalDetector::None, &[]),
         when_ready: None,
     };
     serve(agent, inputs).await.expect_err("the task's end");

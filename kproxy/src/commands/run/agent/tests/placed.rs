@@ -3,6 +3,7 @@
 use kproxy_common::{AddressRole, Family};
 
 use super::*;
+use crate::commands::run::awaited::Awaited;
 use crate::model::parse_address;
 
 fn addresses(texts: &[&str]) -> BTreeSet<Address> {
@@ -99,4 +100,80 @@ fn the_node_is_placed_again_when_a_failure_is_healed() {
     let again = agent.wake_at().expect("a next try");
     agent.wake(again);
     assert_eq!(node_ports(&kernel), addresses(&["10.0.0.1"]));
+}
+
+/// An agent with these contents of an earlier run, which waits for the Node object's addresses.
+fn awaiting_agent(contents: MapContents) -> (Agent<Fake>, Fake, Instant) {
+    let until = Instant::now() + Duration::from_hours(1);
+    let (mut agent, kernel) = agent();
+    agent.placing = Placing::new(NodePortAddresses::Primary, None).awaiting(Awaited::new(until, &contents));
+    agent.applied = Applied::adopt(CAPACITY, contents.clone());
+    kernel.0.borrow_mut().contents = contents;
+    let listed = |kind| Event::now(News::Listed(kind));
+    agent.take_in(Kind::ALL.into_iter().map(listed).collect());
+    agent.take_in_device(DeviceEvent::Listed);
+    agent.take_in_addresses(Some(addresses(&["10.0.0.1", "10.0.0.2", "fd00::1"])));
+    (agent, kernel, until)
+}
+
+#[test]
+fn services_do_not_wait_for_the_node_and_node_ports_do_10_19() {
+    let (mut agent, kernel, until) = awaiting_agent(MapContents::default());
+    assert!(agent.is_ready(), "10.19");
+    agent.take_in(vec![service("web", "10.96.0.1"), slice(&["10.1.0.1"])]);
+    assert_eq!(programmed(&kernel), [row("10.96.0.1", 1)].into(), "10.19");
+    // A Node object without addresses is what registers first where a cloud provider gives them.
+    agent.take_in(vec![node(&[])]);
+    assert_eq!(
+        node_ports(&kernel),
+        BTreeSet::new(),
+        "10.19 not even for a moment"
+    );
+    assert_eq!(agent.wake_at(), Some(until));
+
+    agent.take_in(vec![node(&["10.0.0.1"])]);
+    assert_eq!(
+        node_ports(&kernel),
+        addresses(&["10.0.0.1", "fd00::1"]),
+        "3.17, 3.18"
+    );
+    assert_eq!(agent.wake_at(), None);
+}
+
+#[test]
+fn the_node_is_not_waited_for_for_ever_10_19() {
+    let (mut agent, kernel, until) = awaiting_agent(MapContents::default());
+    agent.wake(until.checked_sub(Duration::from_secs(1)).expect("a time"));
+    assert_eq!(node_ports(&kernel), BTreeSet::new(), "10.19 not yet");
+    agent.wake(until);
+    let all = addresses(&["10.0.0.1", "10.0.0.2", "fd00::1"]);
+    assert_eq!(node_ports(&kernel), all, "10.19, 3.18");
+    assert_eq!(agent.wake_at(), None);
+    agent.take_in(vec![node(&["10.0.0.2", "fd00::1"])]);
+    assert_eq!(
+        node_ports(&kernel),
+        addresses(&["10.0.0.2", "fd00::1"]),
+        "and still later"
+    );
+}
+
+#[test]
+fn what_an_earlier_run_knew_of_the_node_stays_while_it_is_waited_for_10_19() {
+    let address = |text| parse_address(text).expect("an address");
+    let left = MapContents {
+        addresses: ["10.0.0.2", "10.0.0.9"]
+            .map(|text| (address(text), AddressRole::NODE))
+            .into(),
+        node_addresses: [(Family::V4, address("10.0.0.2"))].into(),
+        ..MapContents::default()
+    };
+    let (mut agent, kernel, until) = awaiting_agent(left);
+    // 10.0.0.9 is not bound any more.
+    assert_eq!(node_ports(&kernel), addresses(&["10.0.0.2"]), "10.19");
+    let primary = |kernel: &Fake| kernel.0.borrow().contents.node_addresses[&Family::V4];
+    assert_eq!(primary(&kernel), address("10.0.0.2"), "10.19");
+    agent.wake(until);
+    assert!(primary(&kernel).ip().is_unspecified(), "10.19 unknown after all");
+    agent.take_in(vec![node(&["10.0.0.1"])]);
+    assert_eq!(primary(&kernel), address("10.0.0.1"));
 }
