@@ -82,11 +82,14 @@ fn local(merged: &Merged<'_>, place: &Place) -> Vec<Endpoint> {
 }
 
 fn pick(merged: &Merged<'_>, usable: impl Fn(&model::Endpoint) -> bool) -> Vec<Endpoint> {
-    merged
+    let mut picked: Vec<Endpoint> = merged
         .iter()
         .filter(|(_, candidate)| usable(candidate))
         .map(|(endpoint, _)| *endpoint)
-        .collect()
+        .collect();
+    // It is kept for as long as nothing changes.
+    picked.shrink_to_fit();
+    picked
 }
 
 /// Ready endpoints are usable whatever else they are (semantics 2.27).

@@ -95,7 +95,7 @@ impl Applied {
             && self.adopt_run(inside, service, slots, backends)
             && self.adopt_run(outside, service, slots, backends);
         if trusted && let Some(owner) = self.unclaimed_service(service) {
-            owner.keys.insert(key, flags.contains(FrontendFlags::CLUSTER_IP));
+            owner.own(key, flags.contains(FrontendFlags::CLUSTER_IP));
         }
         trusted
     }

@@ -41,8 +41,8 @@ impl Applied {
         }
         for (key, frontend) in &wanted.frontends {
             let cluster_ip = frontend.flags.contains(FrontendFlags::CLUSTER_IP);
-            match service.keys.get(key) {
-                Some(known) if *known == cluster_ip => {}
+            match service.owns(key) {
+                Some(known) if known == cluster_ip => {}
                 Some(_) => self.addresses.change_kind(key.address, cluster_ip),
                 None => {
                     if let Err(refusal) =
@@ -54,7 +54,7 @@ impl Applied {
                     }
                 }
             }
-            service.keys.insert(*key, cluster_ip);
+            service.own(*key, cluster_ip);
             self.frontends
                 .set(*key, compose(*key, *frontend, service.id, &staged));
         }

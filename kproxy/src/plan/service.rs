@@ -44,7 +44,7 @@ impl Record {
 pub(super) struct AppliedService {
     pub(super) id: ServiceId,
     /// The keys it owns in `FRONTENDS`, and whether each is a `ClusterIP`.
-    pub(super) keys: BTreeMap<FrontendKey, bool>,
+    pub(super) keys: Vec<(FrontendKey, bool)>,
     pub(super) endpoints: BTreeMap<Endpoint, Record>,
     /// At most two once settled: equal runs are shared between inside and outside and between frontends.
     pub(super) runs: Vec<Run>,
@@ -56,11 +56,37 @@ impl AppliedService {
     pub(super) fn new(id: ServiceId) -> Self {
         Self {
             id,
-            keys: BTreeMap::new(),
+            keys: Vec::new(),
             endpoints: BTreeMap::new(),
             runs: Vec::new(),
             ranges: Vec::new(),
         }
+    }
+}
+
+/// Keys in a vector: most services have one or two, for which a tree takes ten times the memory.
+impl AppliedService {
+    pub(super) fn keys(&self) -> &[(FrontendKey, bool)] {
+        &self.keys
+    }
+
+    /// Whether it owns a key, and as what.
+    pub(super) fn owns(&self, key: &FrontendKey) -> Option<bool> {
+        let found = self.keys.iter().find(|(owned, _)| owned == key);
+        found.map(|(_, cluster_ip)| *cluster_ip)
+    }
+
+    pub(super) fn own(&mut self, key: FrontendKey, cluster_ip: bool) {
+        self.keys.retain(|(owned, _)| *owned != key);
+        self.keys.reserve_exact(1);
+        self.keys.push((key, cluster_ip));
+    }
+
+    /// Gives up the keys that are gone, in their order.
+    pub(super) fn give_up(&mut self, gone: impl Fn(&FrontendKey) -> bool) -> Vec<(FrontendKey, bool)> {
+        let mut given: Vec<_> = self.keys.extract_if(.., |(key, _)| gone(key)).collect();
+        given.sort_unstable();
+        given
     }
 }
 
@@ -227,11 +253,12 @@ impl Staged {
     ) -> Option<SlotRun> {
         debug_assert!(set.iter().all(|endpoint| self.endpoints.contains_key(endpoint)));
         // A set may only name endpoints; a slot that points nowhere would be worse than a missing one.
-        let content: Vec<BackendIndex> = set
+        let mut content = Vec::with_capacity(set.len());
+        let indices = set
             .iter()
             .filter_map(|endpoint| self.endpoints.get(endpoint))
-            .map(|record| record.index)
-            .collect();
+            .map(|record| record.index);
+        content.extend(indices);
         if content.is_empty() {
             return Some(SlotRun::default());
         }
@@ -246,6 +273,7 @@ impl Staged {
             taken.push(run);
             run
         };
+        self.runs.reserve_exact(1);
         self.runs.push((run, content));
         Some(run)
     }

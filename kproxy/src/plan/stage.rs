@@ -27,7 +27,7 @@ impl Applied {
             if !self.services.contains_key(&name)
                 && let Some(found) = claim(&self.frontends, &mut self.unclaimed, wanted)
             {
-                for (key, cluster_ip) in &found.keys {
+                for (key, cluster_ip) in found.keys() {
                     self.frontends.inherit(*key, &name);
                     self.addresses.inherit(key.address, *cluster_ip);
                 }
@@ -75,7 +75,7 @@ impl Applied {
         };
         let wanted = self.wanted.get(name).filter(|_| stays);
         let gone = |key: &FrontendKey| !wanted.is_some_and(|wanted| wanted.frontends.contains_key(key));
-        for (key, cluster_ip) in service.keys.extract_if(.., |key, _| gone(key)) {
+        for (key, cluster_ip) in service.give_up(gone) {
             self.frontends.release(key);
             self.addresses.release(key.address, cluster_ip);
         }
