@@ -141,8 +141,9 @@ impl<K: Kernel> Agent<K> {
 
     /// Programs what is known about the node, if that has changed.
     fn place(&mut self) {
-        // What an earlier run has programmed of the node stays until then.
-        if !self.programmed {
+        // What an earlier run has programmed of the node stays until then. A ClusterIP whose service could not be written
+        // yet would be dropped as unallocated.
+        if !self.programmed || self.retry.at().is_some() {
             return;
         }
         let Some(node) = self.placing.changed(&self.index) else {
@@ -202,6 +203,7 @@ impl<K: Kernel> Agent<K> {
     fn heal(&mut self, now: Instant) {
         let sync = self.reporter.begin(Extent::Full, &BTreeMap::new(), now);
         self.heal_maps(now);
+        self.place();
         self.tell_end(sync);
         self.tell_what_is_in_force();
     }
