@@ -197,7 +197,7 @@ impl SizeArgs {
         };
         let backends = choose(*backends, BACKENDS, pinned.backends);
         let sizes = Sizes {
-            // No service needs more addresses than frontends.
+            // No more addresses have a frontend; those of the node are few, and former ones go when room is needed.
             addresses: choose(*frontends, FRONTENDS, pinned.addresses),
             frontends: choose(*frontends, FRONTENDS, pinned.frontends),
             flows_new: choose(*new_flows, NEW_FLOWS, pinned.flows_new),

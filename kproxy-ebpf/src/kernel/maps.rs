@@ -59,7 +59,8 @@ impl Tables for Maps {
     #[inline(always)]
     fn address(&self, address: &Address) -> AddressRole {
         // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
-        // it may be another address's role: then one packet goes on untranslated, or ends at the next lookup.
+        // it may be another address's role: then one packet goes on untranslated, ends at the next lookup, or is rejected or
+        // dropped as one to that address would be.
         unsafe { ADDRESSES.get(address) }
             .copied()
             .unwrap_or(AddressRole::empty())

@@ -43,7 +43,7 @@ pub use document::KubeProxyConfiguration;
 pub use duration::{DurationError, GoDuration};
 pub use load::{Loaded, load};
 pub use node_addresses::NodeAddresses;
-pub use node_ports::{NodePortAddresses, is_loopback, loopback};
+pub use node_ports::{NodePortAddresses, loopback};
 pub use own_document::KproxyConfiguration;
 pub use problems::{FieldProblem, InvalidConfiguration};
 

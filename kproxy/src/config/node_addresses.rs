@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use kproxy_common::{Address, Family};
 
-use super::node_ports::{is_loopback, loopback};
+use super::node_ports::loopback;
 
 /// One address for each family, and which family comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl NodeAddresses {
             Family::V4 => self.v4,
             Family::V6 => self.v6,
         };
-        Some(address).filter(|address| !is_loopback(*address))
+        Some(address).filter(|address| !address.is_loopback())
     }
 }
 

@@ -29,7 +29,7 @@ impl NodePortAddresses {
         interface_addresses: &BTreeSet<Address>,
         primary: Option<Address>,
     ) -> BTreeSet<Address> {
-        let primary = primary.filter(|address| address.family() == family && !is_loopback(*address));
+        let primary = primary.filter(|address| address.family() == family && !address.is_loopback());
         let is_meant = |address: Address| match (self, primary) {
             (Self::Primary, Some(primary)) => address == primary,
             (Self::Primary, None) => true,
@@ -39,7 +39,7 @@ impl NodePortAddresses {
         };
         let candidates = interface_addresses.iter().copied();
         candidates
-            .filter(|address| address.family() == family && !is_loopback(*address) && is_meant(*address))
+            .filter(|address| address.family() == family && !address.is_loopback() && is_meant(*address))
             .collect()
     }
 
@@ -47,7 +47,7 @@ impl NodePortAddresses {
     #[must_use]
     pub fn means_all(&self, family: Family, primary: Option<Address>) -> bool {
         match self {
-            Self::Primary => primary.is_none_or(is_loopback),
+            Self::Primary => primary.is_none_or(Address::is_loopback),
             Self::Cidrs(cidrs) => matches_all(cidrs, family),
         }
     }
@@ -68,12 +68,6 @@ impl NodePortAddresses {
     }
 }
 
-/// Whether an address is in `127.0.0.0/8` or is `::1`.
-#[must_use]
-pub fn is_loopback(address: Address) -> bool {
-    address.ip().is_loopback()
-}
-
 /// The loopback address that a family's processes use.
 #[must_use]
 pub fn loopback(family: Family) -> Address {
@@ -90,7 +84,7 @@ fn matches_all(cidrs: &[Cidr], family: Family) -> bool {
 }
 
 fn overlaps_loopback(cidr: Cidr) -> bool {
-    is_loopback(cidr.address) || cidr.contains(&loopback(cidr.family()))
+    cidr.address.is_loopback() || cidr.contains(&loopback(cidr.family()))
 }
 
 #[cfg(test)]

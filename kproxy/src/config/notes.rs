@@ -113,7 +113,7 @@ fn node_ports(config: &Config) -> Vec<String> {
                     "nodePortAddresses has ranges of {family} only: NodePorts of the other family answer on all addresses"
                 ));
             }
-            if !config.localhost_node_ports && cidrs.iter().any(|cidr| super::is_loopback(cidr.address)) {
+            if !config.localhost_node_ports && cidrs.iter().any(|cidr| cidr.address.is_loopback()) {
                 notes.push(
                     "nodePortAddresses has loopback addresses, where NodePorts do not answer while \
                      iptables.localhostNodePorts is false"

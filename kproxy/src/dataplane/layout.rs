@@ -209,7 +209,6 @@ fn can_move(kind: u32) -> bool {
         bpf_map_type::BPF_MAP_TYPE_LRU_HASH,
         bpf_map_type::BPF_MAP_TYPE_LPM_TRIE,
         bpf_map_type::BPF_MAP_TYPE_ARRAY,
-        bpf_map_type::BPF_MAP_TYPE_LPM_TRIE,
     ]
     .map(|kind| kind as u32)
     .contains(&kind)

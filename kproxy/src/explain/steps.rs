@@ -59,12 +59,13 @@ fn roles(role: AddressRole) -> String {
         (AddressRole::SERVICE, "an address of a service"),
         (AddressRole::CLUSTER_IP, "a ClusterIP in use"),
         (AddressRole::NODE, "an address of this node that serves NodePorts"),
+        (AddressRole::BOUND, "never dropped as unallocated"),
     ];
-    let words: Vec<_> = words
-        .into_iter()
-        .filter(|(bit, _)| role.contains(*bit))
-        .map(|(_, word)| word)
-        .collect();
+    let word = |(name, bit)| {
+        let known = words.iter().find(|(known, _)| *known == bit);
+        known.map_or(name, |(_, word)| *word)
+    };
+    let words: Vec<_> = role.iter_names().map(word).collect();
     if words.is_empty() {
         "not known".into()
     } else {
@@ -96,4 +97,19 @@ fn offer(frontend: &Frontend, side: Side, names: &Names) -> String {
         names.of(frontend.service),
         run.count
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_of_an_address_has_words() {
+        assert_eq!(roles(AddressRole::empty()), "not known");
+        for (name, role) in AddressRole::all().iter_names() {
+            let words = roles(role);
+            assert!(words != "not known" && words != name, "{name}: {words}");
+            assert!(roles(AddressRole::all()).contains(&words), "{name}");
+        }
+    }
 }

@@ -198,6 +198,7 @@ impl Applied {
             self.settled = true;
             dirty.extend(std::mem::take(&mut self.kept).into_keys());
         }
+        draft.considered.clone_from(&dirty);
         let staged = self.stage(dirty, &mut draft);
         // Every key is released before one is claimed, so that a frontend can move between services in one plan.
         for (name, staged) in &staged {

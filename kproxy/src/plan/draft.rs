@@ -34,6 +34,7 @@ pub(super) struct Draft {
     pub(super) gone_addresses: Vec<Address>,
     pub(super) retired: BTreeMap<BackendIndex, (Backend, Option<Name>)>,
     problems: Vec<Problem>,
+    pub(super) considered: BTreeSet<Name>,
 }
 
 impl Draft {
@@ -72,6 +73,7 @@ impl Draft {
             gone_addresses,
             retired,
             mut problems,
+            considered,
         } = self;
         let mut steps = Vec::new();
         let mut phase = |actions: &mut dyn Iterator<Item = (Action, Option<Name>)>| {
@@ -138,6 +140,10 @@ impl Draft {
                 .map(|(index, (backend, name))| (Action::RetireBackend { index, backend }, name)),
         );
         problems.sort();
-        Plan { steps, problems }
+        Plan {
+            steps,
+            problems,
+            considered,
+        }
     }
 }

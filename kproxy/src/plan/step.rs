@@ -1,5 +1,6 @@
 //! The output: map writes in a safe order, and what could not be planned.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -162,6 +163,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Sorted by service; those of the node first.
     pub problems: Vec<Problem>,
+    /// The service ports that were looked at, also those that go: their problems are all in this plan.
+    pub considered: BTreeSet<Arc<ServicePortName>>,
 }
 
 /// Why a service port is not served as wanted, or the node not known as it is. It is tried again when room returns.

@@ -248,7 +248,7 @@ mod tests {
             });
             let plan = Plan {
                 steps: vec![Step { action, service }],
-                problems: Vec::new(),
+                ..Plan::default()
             };
             let change = Change {
                 retired,

@@ -45,7 +45,12 @@ impl Programmer {
             self.applied.place(node(&self.index)),
             self.applied.change(self.index.take_changes()),
         ];
-        for Plan { steps, problems } in plans {
+        for Plan {
+            steps,
+            problems,
+            considered: _,
+        } in plans
+        {
             plan.steps.extend(steps);
             plan.problems.extend(problems);
         }

@@ -1,13 +1,17 @@
 //! What the agent does about news: decisions without waiting, so that they can be tested.
+//!
+//! * [`tell`]: what it says about them
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tell;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::causes::one_line;
 use crate::devices;
 use crate::index::Index;
-use crate::plan::{Applied, GRACE, Plan, Problem, ServicePortName, WantedService};
-use crate::serve::{DeviceDoor, Extent, Reporter, Sync};
+use crate::plan::{Applied, GRACE, Plan, ServicePortName, WantedService};
+use crate::serve::{Extent, Reporter};
 use crate::source::Event;
 
 use super::backoff::Backoff;
@@ -15,6 +19,7 @@ use super::doors::Doors;
 use super::isolate::isolate;
 use super::kernel::Kernel;
 use super::placing::Placing;
+use tell::Known;
 
 /// The longest pause between attempts to program what could not be programmed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -32,7 +37,7 @@ pub(super) struct Agent<K> {
     ready: bool,
     release_at: Option<Instant>,
     retry: Backoff,
-    known: BTreeSet<Problem>,
+    known: Known,
     reporter: Reporter,
 }
 
@@ -56,7 +61,7 @@ impl<K: Kernel> Agent<K> {
             release_at: None,
             // A plan may be healed only after the grace period.
             retry: Backoff::new(GRACE, LONGEST_PAUSE),
-            known: BTreeSet::new(),
+            known: Known::default(),
             reporter,
         }
     }
@@ -136,8 +141,9 @@ impl<K: Kernel> Agent<K> {
 
     /// Programs what is known about the node, if that has changed.
     fn place(&mut self) {
-        // What an earlier run has programmed of the node stays until then.
-        if !self.programmed {
+        // What an earlier run has programmed of the node stays until then. A ClusterIP whose service could not be written
+        // yet would be dropped as unallocated.
+        if !self.programmed || self.retry.at().is_some() {
             return;
         }
         let Some(node) = self.placing.changed(&self.index) else {
@@ -149,22 +155,6 @@ impl<K: Kernel> Agent<K> {
         let plan = self.applied.place(node);
         if let Some(writes) = self.program(&plan, Instant::now()).filter(|writes| *writes > 0) {
             tracing::info!(writes, node_ports, "programmed the node's addresses");
-        }
-    }
-
-    fn tell_what_is_left_over(&self, unread: usize, settle: bool) {
-        match (self.programmed, settle) {
-            (false, false) if !self.applied.settled() => tracing::warn!(
-                unread,
-                "some manifests or objects can not be read, see above; everything else is served, and what an earlier \
-                 run has programmed stays in the kernel until they are corrected or removed"
-            ),
-            (true, true) => {
-                tracing::info!(
-                    "everything can be read; what an earlier run has left and nobody wants is removed"
-                );
-            }
-            (true | false, _) => {}
         }
     }
 
@@ -228,6 +218,7 @@ impl<K: Kernel> Agent<K> {
     fn heal(&mut self, now: Instant) {
         let sync = self.reporter.begin(Extent::Full, &BTreeMap::new(), now);
         self.heal_maps(now);
+        self.place();
         self.tell_end(sync);
         self.tell_what_is_in_force();
     }
@@ -285,59 +276,6 @@ impl<K: Kernel> Agent<K> {
             tracing::error!("{error}; what is in the kernel stays in force, trying again");
         } else {
             tracing::debug!("{error}; trying again");
-        }
-    }
-
-    /// Each problem once, until it was gone.
-    fn tell_problems(&mut self, plan: &Plan) {
-        for problem in &plan.problems {
-            if self.known.insert(problem.clone()) {
-                tracing::warn!("{problem}");
-            }
-        }
-        let served: BTreeSet<_> = plan
-            .steps
-            .iter()
-            .filter_map(|step| step.service.as_ref())
-            .collect();
-        // The node's are in every plan as long as they last.
-        let is_gone = |problem: &Problem| problem.service.as_ref().is_none_or(|it| served.contains(it));
-        self.known
-            .retain(|problem| plan.problems.contains(problem) || !is_gone(problem));
-        self.tell_how_many_problems();
-    }
-
-    fn tell_how_many_problems(&self) {
-        self.reporter
-            .problems(self.index.problems().count() + self.known.len());
-    }
-
-    fn tell_devices(&self) {
-        let (open, failed) = self.doors.count();
-        self.reporter.devices(DeviceDoor::Pod, open, failed);
-    }
-
-    fn tell_end(&mut self, sync: Sync) {
-        self.reporter.ended(sync, self.retry.at().is_none());
-    }
-
-    /// What was taken in counts as done when nothing of it is left to be tried again.
-    fn tell_what_is_in_force(&mut self) {
-        if self.programmed && self.retry.at().is_none() {
-            let triggers = self.index.take_triggers(self.reporter.since());
-            self.reporter.in_force(triggers);
-        }
-    }
-
-    fn tell_when_ready(&mut self) {
-        if !self.ready
-            && self.programmed
-            && self.placing.is_placed()
-            && self.retry.at().is_none()
-            && self.doors.listed()
-        {
-            self.ready = true;
-            tracing::info!("ready");
         }
     }
 }

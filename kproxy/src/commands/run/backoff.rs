@@ -29,9 +29,11 @@ impl Backoff {
         self.at().is_some_and(|at| at <= now)
     }
 
-    /// True for the first failure after a success. One that comes before the next try is due does not put it off.
+    /// True for the first failure after a success. After one that comes before the next try is due, only the first pause
+    /// has to pass.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
-        if self.at().is_some_and(|at| at > now) {
+        if let Some((at, _)) = self.next.as_mut().filter(|(at, _)| *at > now) {
+            *at = (*at).max(now + self.first);
             return false;
         }
         let pause = self
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_before_the_next_try_do_not_put_it_off() {
+    fn the_next_try_comes_no_sooner_than_the_first_pause_after_the_last_failure() {
         let second = Duration::from_secs(1);
         let now = Instant::now();
         let mut backoff = Backoff::new(second, 30 * second);
@@ -77,6 +79,13 @@ mod tests {
         for tenths in 1..10 {
             assert!(!backoff.failed(now + tenths * second / 10));
         }
-        assert_eq!(backoff.at(), Some(now + second));
+        assert_eq!(backoff.at(), Some(now + 9 * second / 10 + second));
+        backoff.failed(now + 2 * second);
+        assert!(!backoff.failed(now + 5 * second / 2));
+        assert_eq!(
+            backoff.at(),
+            Some(now + 4 * second),
+            "the second pause is longer than that"
+        );
     }
 }

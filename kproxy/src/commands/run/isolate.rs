@@ -23,7 +23,7 @@ pub(super) fn isolate(plan: &Plan) -> Vec<Plan> {
     }
     let services = services.into_values().map(|steps| Plan {
         steps,
-        problems: Vec::new(),
+        ..Plan::default()
     });
     services
         .chain(std::iter::once(node))
@@ -79,7 +79,7 @@ mod tests {
                 step(None, remove()),
                 step(None, Action::RemoveAddress { address }),
             ],
-            problems: vec![],
+            ..Plan::default()
         };
         let parts: Vec<_> = isolate(&plan).iter().map(|part| part.steps.clone()).collect();
         let [gate, first, second, third] = [1, 2, 0, 3].map(|index| plan.steps[index].clone());

@@ -9,7 +9,7 @@ const CHAINS: &[&str] = &[
     "KUBE-SERVICES",
     "KUBE-EXTERNAL-SERVICES",
     "KUBE-NODEPORTS",
-    "KUBE-POSTROUTING",
+    MASQUERADE,
     "KUBE-FORWARD",
     "KUBE-PROXY-FIREWALL",
     "KUBE-PROXY-CANARY",
@@ -33,6 +33,9 @@ const PREFIXES: &[&str] = &[
 
 /// The one chain that others are known to use, such as CNI's port mapping.
 const MARK: &str = "KUBE-MARK-MASQ";
+
+/// Where what was marked there gets the node's address.
+const MASQUERADE: &str = "KUBE-POSTROUTING";
 
 /// What removes chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +78,7 @@ impl<'a> Table<'a> {
         let others: Vec<_> = rules.filter(|rule| !from(rule)).collect();
         if others.iter().any(|rule| target(rule) == Some(MARK)) {
             chains.remove(MARK);
+            chains.remove(MASQUERADE);
         }
         let is_jump = |rule: &&str| target(rule).is_some_and(|to| chains.contains(to));
         let jumps = others.into_iter().filter(is_jump).collect();
@@ -133,12 +137,15 @@ COMMIT
 :PREROUTING ACCEPT [0:0]
 :CNI-HOSTPORT-DNAT - [0:0]
 :KUBE-MARK-MASQ - [0:0]
+:KUBE-POSTROUTING - [0:0]
 :KUBE-SERVICES - [0:0]
 :KUBE-SVC-ABC - [0:0]
+-A POSTROUTING -j KUBE-POSTROUTING
 -A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
 -A PREROUTING -j CNI-HOSTPORT-DNAT
 -A KUBE-SERVICES -d 10.96.0.1/32 -j KUBE-SVC-ABC
 -A KUBE-SVC-ABC -j KUBE-MARK-MASQ
+-A KUBE-POSTROUTING -j MASQUERADE
 COMMIT
 "#;
 
@@ -151,27 +158,31 @@ COMMIT
 COMMIT
 *nat
 :KUBE-MARK-MASQ - [0:0]
+:KUBE-POSTROUTING - [0:0]
 :KUBE-SERVICES - [0:0]
 :KUBE-SVC-ABC - [0:0]
+-D POSTROUTING -j KUBE-POSTROUTING
 -D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
 -X KUBE-MARK-MASQ
+-X KUBE-POSTROUTING
 -X KUBE-SERVICES
 -X KUBE-SVC-ABC
 COMMIT
 "#;
         let removal = removal(SAVED).expect("something to remove");
         assert_eq!(removal.input, expected);
-        assert_eq!(removal.chains, 4);
+        assert_eq!(removal.chains, 5);
     }
 
     #[test]
-    fn a_chain_that_others_use_stays() {
+    fn a_chain_that_others_use_stays_with_what_it_marks_for() {
         let saved = SAVED.replace(
             "-A PREROUTING -j CNI",
             "-A CNI-HOSTPORT-DNAT -p tcp -j KUBE-MARK-MASQ\n-A PREROUTING -j CNI",
         );
         let removal = removal(&saved).expect("something to remove");
         assert!(!removal.input.contains("-X KUBE-MARK-MASQ") && !removal.input.contains(":KUBE-MARK-MASQ"));
+        assert!(!removal.input.contains("POSTROUTING"), "{}", removal.input);
         assert!(removal.input.contains("-X KUBE-SERVICES"));
     }
 

@@ -2,10 +2,11 @@
 
 mod left_over;
 mod placed;
+mod problems;
 mod status;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use anyhow::{Result, bail};

@@ -62,21 +62,43 @@ fn node_ports_follow_the_nodes_addresses() {
     assert_eq!(primary, parse_address("10.0.0.2").expect("an address"));
 }
 
+/// Whether an address of no service is dropped.
+fn is_dropped(kernel: &Fake, address: &str) -> bool {
+    let address = parse_address(address).expect("an address");
+    let state = kernel.0.borrow();
+    let mut ranges = state.contents.service_cidrs.iter();
+    ranges.any(|range| range.contains(&address))
+}
+
 #[test]
 fn new_ranges_of_cluster_ips_count_at_once() {
     let (mut agent, kernel) = synced_agent();
     agent.take_in_addresses(Some(BTreeSet::new()));
     agent.take_in(vec![service_cidr("10.97.0.0/16")]);
-    let dropped = |text| {
-        let address = parse_address(text).expect("an address");
-        let state = kernel.0.borrow();
-        state
-            .contents
-            .service_cidrs
-            .iter()
-            .any(|range| range.contains(&address))
-    };
-    assert!(dropped("10.97.1.1") && !dropped("10.98.1.1"), "4.09, 4.11");
+    assert!(
+        is_dropped(&kernel, "10.97.1.1") && !is_dropped(&kernel, "10.98.1.1"),
+        "4.09, 4.11"
+    );
+}
+
+#[test]
+fn nothing_is_dropped_as_unallocated_before_every_service_is_written_4_09() {
+    let (mut agent, kernel) = agent();
+    kernel.0.borrow_mut().refused = Some("bad");
+    agent.take_in_addresses(Some(addresses(&["10.0.0.1"])));
+    let listed = Kind::ALL.map(|kind| Event::now(News::Listed(kind)));
+    let objects = [service("bad", "10.96.0.1"), service_cidr("10.96.0.0/16")];
+    agent.take_in(objects.into_iter().chain(listed).collect());
+    assert!(!is_dropped(&kernel, "10.96.0.1"), "it is a service's");
+    agent.take_in_addresses(Some(addresses(&["10.0.0.2"])));
+    assert!(!is_dropped(&kernel, "10.96.0.1"));
+
+    kernel.0.borrow_mut().refused = None;
+    let again = agent.wake_at().expect("a next try");
+    agent.wake(again);
+    assert_eq!(programmed(&kernel), [row("10.96.0.1", 0)].into());
+    assert!(is_dropped(&kernel, "10.96.0.2"), "4.09");
+    assert_eq!(node_ports(&kernel), addresses(&["10.0.0.2"]));
 }
 
 #[test]
