@@ -1,5 +1,7 @@
 //! The node's addresses.
 
+use std::net::IpAddr;
+
 use kproxy_common::{AddressRole, Family};
 
 use super::*;
@@ -126,9 +128,15 @@ fn the_node_is_placed_again_when_a_failure_is_healed() {
 
 /// An agent with these contents of an earlier run, which waits for the Node object's addresses.
 fn awaiting_agent(contents: MapContents) -> (Agent<Fake>, Fake, Instant) {
+    bound_agent(contents, None)
+}
+
+/// The same with a `bindAddress`.
+fn bound_agent(contents: MapContents, bind_address: Option<IpAddr>) -> (Agent<Fake>, Fake, Instant) {
     let until = Instant::now() + Duration::from_hours(1);
     let (mut agent, kernel) = agent();
-    agent.placing = Placing::new(NodePortAddresses::Primary, None).awaiting(Awaited::new(until, &contents));
+    agent.placing =
+        Placing::new(NodePortAddresses::Primary, bind_address).awaiting(Awaited::new(until, &contents));
     agent.applied = Applied::adopt(CAPACITY, contents.clone());
     kernel.0.borrow_mut().contents = contents;
     let listed = |kind| Event::now(News::Listed(kind));
@@ -160,6 +168,13 @@ fn services_do_not_wait_for_the_node_and_node_ports_do_10_19() {
         "3.17, 3.18"
     );
     assert_eq!(agent.wake_at(), None);
+}
+
+#[test]
+fn what_bind_address_says_waits_for_nothing_10_19() {
+    let bind_address = Some(IpAddr::from([10, 0, 0, 2]));
+    let (_agent, kernel, _) = bound_agent(MapContents::default(), bind_address);
+    assert_eq!(node_ports(&kernel), addresses(&["10.0.0.2"]), "10.18, 10.19");
 }
 
 #[test]
