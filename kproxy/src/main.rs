@@ -8,6 +8,7 @@ use kproxy::causes::one_line;
 use kproxy::cli::{Cli, Command, RunArgs};
 use kproxy::commands::{cleanup, explain, logging, run, services, set_up, status, write};
 use kproxy::config::{self, Config, Loaded};
+use kproxy::dataplane::share_memory;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -52,6 +53,7 @@ fn act(arguments: &RunArgs, loaded: Loaded) -> Result<()> {
     if arguments.init_only {
         return set_up::set_up(&config);
     }
+    share_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -62,6 +62,11 @@ use programs::Programs;
 use resize::Resize;
 use tables::Tables;
 
+/// Has all threads of this process share one heap; to be called before they are started.
+pub fn share_memory() {
+    sys::heap::share();
+}
+
 /// Gives memory that was only needed for the start back to the kernel. It takes milliseconds.
 pub fn give_back_memory() {
     sys::heap::give_back();

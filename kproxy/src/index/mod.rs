@@ -47,7 +47,8 @@ pub struct Index {
     place: Place,
     node: Option<Node>,
     /// Services by name; also those of which only slices are known yet (semantics 2.03).
-    services: BTreeMap<ObjectName, Entry>,
+    /// Boxed, since a tree leaves nearly half of its places free.
+    services: BTreeMap<ObjectName, Box<Entry>>,
     /// The service that each slice was last seen to belong to.
     owners: BTreeMap<ObjectName, ObjectName>,
     service_cidrs: BTreeMap<ObjectName, ServiceCidr>,

@@ -26,8 +26,9 @@ use super::wanted::{Endpoint, ServicePortName, WantedNode, WantedService};
 #[derive(Clone, Debug)]
 pub struct Applied {
     pub(super) capacity: Capacity,
-    pub(super) wanted: BTreeMap<Name, WantedService>,
-    pub(super) services: BTreeMap<Name, AppliedService>,
+    /// Boxed as its neighbour is, since a tree leaves nearly half of its places free.
+    pub(super) wanted: BTreeMap<Name, Box<WantedService>>,
+    pub(super) services: BTreeMap<Name, Box<AppliedService>>,
     /// Adopted, and not claimed by a wanted service yet.
     pub(super) unclaimed: BTreeMap<ServiceId, AppliedService>,
     /// Adopted living records that are of no use to any service.
@@ -176,7 +177,7 @@ impl Applied {
         self.follow(
             wanted
                 .into_iter()
-                .map(|(name, service)| (name, Some(service)))
+                .map(|(name, service)| (name, Some(*service)))
                 .collect(),
             settled,
         )
@@ -231,8 +232,8 @@ impl Applied {
                 }
                 continue;
             };
-            if self.wanted.get(&name) != Some(&wanted) {
-                self.wanted.insert(Arc::clone(&name), wanted);
+            if self.wanted.get(&name).map(|known| &**known) != Some(&wanted) {
+                self.wanted.insert(Arc::clone(&name), Box::new(wanted));
                 dirty.insert(name);
             }
         }

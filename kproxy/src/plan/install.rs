@@ -22,7 +22,9 @@ impl Applied {
         let mut service = match self.services.remove(name) {
             Some(service) => service,
             // Ids can not run out: every service ran out of frontends long before.
-            None => AppliedService::new(ServiceId(self.ids.take_one().unwrap_or_default())),
+            None => Box::new(AppliedService::new(ServiceId(
+                self.ids.take_one().unwrap_or_default(),
+            ))),
         };
         for (endpoint, record) in &staged.endpoints {
             if service.endpoints.get(endpoint) != Some(record) {
@@ -84,7 +86,7 @@ impl Applied {
 
     pub(super) fn uninstall(&mut self, name: &Name, draft: &mut Draft) {
         if let Some(service) = self.services.remove(name) {
-            self.bury(service, Some(name), draft);
+            self.bury(*service, Some(name), draft);
         }
     }
 

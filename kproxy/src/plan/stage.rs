@@ -34,12 +34,12 @@ impl Applied {
                 if !self.settled {
                     self.kept.insert(Arc::clone(&name), Kept::of(&found));
                 }
-                self.services.insert(Arc::clone(&name), found);
+                self.services.insert(Arc::clone(&name), Box::new(found));
             }
             let all_wanted = self.kept.get_mut(&name).map(|kept| kept.add_to(wanted));
             match Staged::allocate(
                 all_wanted.as_ref().unwrap_or(wanted),
-                self.services.get(&name),
+                self.services.get(&name).map(|service| &**service),
                 &mut self.records,
                 &mut self.slots,
                 &mut self.ranges,

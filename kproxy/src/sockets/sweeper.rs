@@ -53,8 +53,8 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Starts the thread, which tells of each sweep and how long it took, in the network namespace of this one, with a first sweep: backends may have gone while no
-    /// agent ran, or right before the last one was killed.
+    /// Starts the thread, in the network namespace of this one, with a first sweep: backends may have gone while no
+    /// agent ran, or right before the last one was killed. `told` hears of each sweep and how long it took.
     ///
     /// # Errors
     ///
@@ -124,7 +124,6 @@ fn serve(
         let request = if look_again {
             requests.recv_timeout(SECOND_LOOK)
         } else {
-            served.clear();
             requests.recv().map_err(RecvTimeoutError::from)
         };
         let requested = match request {
@@ -143,6 +142,10 @@ fn serve(
         log.tell(&report, duration);
         // Of two sockets with the same addresses (SO_REUSEPORT) the kernel finds one at a time.
         look_again = requested || report.destroyed > 0;
+        if !requested {
+            // Whoever asks for a service address after that does so by a way that the socket door never sees.
+            served.clear();
+        }
         thread::sleep((duration * REST).min(LONGEST_REST));
     }
 }
