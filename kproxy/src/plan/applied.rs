@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use kproxy_common::{BackendIndex, ServiceId};
+use kproxy_common::{BackendIndex, FrontendKey, Protocol, ServiceId};
 
 use super::addresses::Addresses;
 use super::contents::{Capacity, MapContents};
@@ -215,8 +215,22 @@ impl Applied {
             self.drop_unclaimed(&mut draft);
         }
         self.room |= self.frontends.settle(&mut draft);
+        self.leave_out_backends(&mut draft.newly_served);
         self.room |= self.addresses.settle(&mut draft);
         draft.finish()
+    }
+
+    /// Of frontends of UDP, leaves those that are at the very address and port of a backend.
+    fn leave_out_backends(&self, frontends: &mut BTreeSet<FrontendKey>) {
+        if frontends.is_empty() {
+            return;
+        }
+        let services = self.services.iter();
+        for (_, service) in services.filter(|(name, _)| name.protocol == Protocol::UDP) {
+            for Endpoint { address, port } in service.endpoints.keys() {
+                frontends.remove(&FrontendKey::new(*address, *port, Protocol::UDP));
+            }
+        }
     }
 
     /// Remembers what is wanted; answers which services have to be looked at.

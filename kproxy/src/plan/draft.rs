@@ -35,6 +35,7 @@ pub(super) struct Draft {
     pub(super) retired: BTreeMap<BackendIndex, (Backend, Option<Name>)>,
     problems: Vec<Problem>,
     pub(super) considered: BTreeSet<Name>,
+    pub(super) newly_served: BTreeSet<FrontendKey>,
 }
 
 impl Draft {
@@ -74,6 +75,7 @@ impl Draft {
             retired,
             mut problems,
             considered,
+            newly_served,
         } = self;
         let mut steps = Vec::new();
         let mut phase = |actions: &mut dyn Iterator<Item = (Action, Option<Name>)>| {
@@ -144,6 +146,7 @@ impl Draft {
             steps,
             problems,
             considered,
+            newly_served,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kproxy_common::{Frontend, FrontendKey};
+use kproxy_common::{Frontend, FrontendKey, Protocol};
 
 use super::draft::{Draft, Name};
 
@@ -144,6 +144,12 @@ impl Frontends {
             };
             if let (Some(owner), Some(wanted)) = (&entry.owner, entry.wanted) {
                 if entry.written != Some(wanted) {
+                    if key.protocol == Protocol::UDP
+                        && is_served(&wanted)
+                        && !entry.written.is_some_and(|it| is_served(&it))
+                    {
+                        draft.newly_served.insert(key);
+                    }
                     entry.present = true;
                     entry.written = Some(wanted);
                     draft.frontends.insert(key, (wanted, Arc::clone(owner)));
@@ -156,4 +162,9 @@ impl Frontends {
         }
         removed
     }
+}
+
+/// Whether it leads clients of this node to a backend.
+fn is_served(frontend: &Frontend) -> bool {
+    frontend.inside.count > 0
 }

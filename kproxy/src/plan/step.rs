@@ -165,6 +165,9 @@ pub struct Plan {
     pub problems: Vec<Problem>,
     /// The service ports that were looked at, also those that go: their problems are all in this plan.
     pub considered: BTreeSet<Arc<ServicePortName>>,
+    /// The frontends of UDP that lead to a backend from now on and did not before. Where a backend itself has the same
+    /// address and port, it is none of them: who sends there may well mean the backend.
+    pub newly_served: BTreeSet<FrontendKey>,
 }
 
 /// Why a service port is not served as wanted, or the node not known as it is. It is tried again when room returns.

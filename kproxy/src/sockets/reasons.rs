@@ -11,7 +11,7 @@ use crate::plan::{Action, Endpoint, Plan};
 pub struct Change {
     /// A UDP service has lost a backend.
     pub retired: bool,
-    /// Service addresses that lead to a backend now, whether or not they did before.
+    /// Service addresses that lead to a backend now and did not before.
     pub served: BTreeSet<Endpoint>,
 }
 
@@ -35,7 +35,7 @@ impl From<&Plan> for Change {
                 .is_none_or(|service| service.protocol == Protocol::UDP);
             match &step.action {
                 Action::RetireBackend { .. } => change.retired |= is_udp,
-                Action::PutFrontend { key, frontend } if is_udp && frontend.inside.count > 0 => {
+                Action::PutFrontend { key, .. } if plan.newly_served.contains(key) => {
                     change.served.extend(named(*key));
                 }
                 Action::PutFrontend { .. }
@@ -124,7 +124,7 @@ mod tests {
     use std::sync::Arc;
 
     use bytemuck::Zeroable as _;
-    use kproxy_common::{Address, Backend, BackendIndex, Family, Frontend, SlotRun};
+    use kproxy_common::{Address, Backend, BackendIndex, Family, Frontend};
 
     use super::*;
     use crate::plan::{ServicePortName, Step};
@@ -200,15 +200,13 @@ mod tests {
         let (index, backend) = (BackendIndex(1), Backend::zeroed());
         let retired = Action::RetireBackend { index, backend };
         let written = Action::WriteBackend { index, backend };
-        let served = |address: &str, count| {
+        let key = |address: &str| {
             let Endpoint { address, port } = endpoint(address, 53);
-            Action::PutFrontend {
-                key: FrontendKey::new(address, port, Protocol::UDP),
-                frontend: Frontend {
-                    inside: SlotRun { base: 0, count },
-                    ..Frontend::zeroed()
-                },
-            }
+            FrontendKey::new(address, port, Protocol::UDP)
+        };
+        let put = |address: &str| Action::PutFrontend {
+            key: key(address),
+            frontend: Frontend::zeroed(),
         };
         let address = "10.96.0.10";
         let (udp, tcp, sctp) = (Some(Protocol::UDP), Some(Protocol::TCP), Some(Protocol::SCTP));
@@ -220,21 +218,20 @@ mod tests {
             ("left behind by an earlier run", retired, None, true, None),
             ("7.05 changed", written, udp, false, None),
             (
-                "7.07 a frontend has backends",
-                served(address, 2),
+                "7.07 it has backends now",
+                put(address),
                 udp,
                 false,
                 Some(address),
             ),
-            ("7.07 a frontend has none", served(address, 0), udp, false, None),
             (
-                "7.02 a frontend of TCP has backends",
-                served(address, 2),
-                tcp,
+                "7.07 it had some before, or has none",
+                put("10.96.0.11"),
+                udp,
                 false,
                 None,
             ),
-            ("a NodePort", served("0.0.0.0", 2), udp, false, None),
+            ("a NodePort", put("0.0.0.0"), udp, false, None),
         ];
         for (row, action, protocol, retired, served) in rows {
             let service = protocol.map(|protocol| {
@@ -248,6 +245,7 @@ mod tests {
             });
             let plan = Plan {
                 steps: vec![Step { action, service }],
+                newly_served: [key(address), key("0.0.0.0"), key("10.96.0.12")].into(),
                 ..Plan::default()
             };
             let change = Change {

@@ -46,7 +46,7 @@ pub struct Statistics {
 /// Asks for sweeps; cheap to clone. The thread ends when every handle was dropped, after the sweep it is at.
 #[derive(Clone, Debug)]
 pub struct Sweeper {
-    /// Each with the service addresses that lead to a backend now.
+    /// Each with the service addresses that lead to a backend now and did not before.
     requests: Sender<BTreeSet<Endpoint>>,
     /// Shared with the thread, which holds it for an addition per sweep.
     statistics: Arc<Mutex<Statistics>>,

@@ -49,6 +49,7 @@ impl Programmer {
             steps,
             problems,
             considered: _,
+            newly_served: _,
         } in plans
         {
             plan.steps.extend(steps);

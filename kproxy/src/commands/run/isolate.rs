@@ -23,6 +23,7 @@ pub(super) fn isolate(plan: &Plan) -> Vec<Plan> {
     }
     let services = services.into_values().map(|steps| Plan {
         steps,
+        newly_served: plan.newly_served.clone(),
         ..Plan::default()
     });
     services

@@ -6,6 +6,7 @@ mod model;
 mod node;
 mod random;
 mod ranges;
+mod served;
 mod stays;
 mod view;
 
