@@ -58,12 +58,12 @@ impl Model {
         let frontends = [&before, &after].map(|it| it.contents.frontends.keys().copied());
         let keys: BTreeSet<FrontendKey> = frontends.into_iter().flatten().chain(probes()).collect();
         let allowed = |key| {
-            // A NodePort that goes may answer on an address that comes.
-            let node_port = before.contents.verdict(node_port(key));
+            // A NodePort that goes may answer on an address that comes, and one that comes on an address that goes.
             let verdicts = [
                 before.contents.verdict(key),
                 after.contents.verdict(key),
-                node_port,
+                before.contents.verdict(node_port(key)),
+                after.contents.verdict(node_port(key)),
             ];
             (key, verdicts)
         };
