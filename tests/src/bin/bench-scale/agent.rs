@@ -49,6 +49,12 @@ impl Agent {
             ])
             .args(["--backends", &backends.to_string(), "--slots", &slots.to_string()])
             .args(["--frontends", "131072"])
+            // The machine is left as it is.
+            .args([
+                "--conntrack-max-per-core=0",
+                "--conntrack-tcp-timeout-established=0",
+            ])
+            .args(["--conntrack-tcp-timeout-close-wait=0", "--oom-score-adj=0"])
             .arg("--kubeconfig")
             .arg(&kubeconfig)
             .arg("--pin-dir")
