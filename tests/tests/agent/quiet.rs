@@ -3,16 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Node, Service};
 use kproxy_tests::cluster::Cni;
 use kproxy_tests::echo::Outcome;
 use kproxy_tests::workload::Port;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::WEB;
@@ -78,7 +79,17 @@ async fn leaves_no_trace(stage: Stage<'_>) -> Result<()> {
     );
     let ports = [WEB, SIGNALS];
     stage.workload.create("web", &ports).await?;
-    let services = Api::<Service>::default_namespaced(stage.api.client()?);
+    let client = stage.api.client()?;
+    let host = stage.cluster.node("a").host();
+    let address = |address: IpAddr| json!({"type": "InternalIP", "address": address});
+    // NodePorts answer on the addresses that the Node object names.
+    let node: Node = serde_json::from_value(json!({
+        "metadata": {"name": "a"},
+        "status": {"addresses": host.addresses().both().map(address)},
+    }))?;
+    let nodes = Api::<Node>::all(client.clone());
+    nodes.create(&PostParams::default(), &node).await?;
+    let services = Api::<Service>::default_namespaced(client);
     let patch = Patch::Merge(json!({"spec": {
         "type": "NodePort",
         "externalIPs": EXTERNAL,
@@ -93,7 +104,7 @@ async fn leaves_no_trace(stage: Stage<'_>) -> Result<()> {
         .publish("web", &ports, &stage.members(0..3))
         .await?;
     for address in EXTERNAL {
-        let to = (address.parse::<std::net::IpAddr>()?, WEB.port).into();
+        let to = (address.parse::<IpAddr>()?, WEB.port).into();
         stage
             .until(to, |result, _| result == Outcome::Ok)
             .context("by external address")?;

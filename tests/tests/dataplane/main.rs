@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use aya_obj::generated::bpf_map_type;
 use kproxy::dataplane::{Dataplane, OpenError, Options, RemovedReport, Sizes};
-use kproxy::plan::{Plan, ServicePortName};
+use kproxy::plan::ServicePortName;
 use kproxy_common::{Address, Backend, BackendFlags, BackendIndex, Flow, FrontendKey, Tuple, maps};
 
 use place::{Place, SIZES, key, services};
@@ -53,7 +53,7 @@ fn what_is_applied_is_in_the_maps_and_a_restart_has_nothing_to_do() {
     drop(dataplane);
     let (mut dataplane, mut applied) = place.open();
     assert_eq!(dataplane.contents().unwrap(), before);
-    assert_eq!(applied.replace(services(3, 10)), Plan::default());
+    assert_eq!(applied.replace(services(3, 10)).steps, []);
 
     let plan = applied.replace(BTreeMap::new());
     dataplane.apply(&plan).unwrap();
@@ -105,7 +105,7 @@ fn bulk_goes_through_and_comes_back() {
     assert_eq!(dataplane.contents().unwrap().frontends.len(), 10_000);
     drop(dataplane);
     let (mut dataplane, mut applied) = place.open();
-    assert_eq!(applied.replace(wanted), Plan::default());
+    assert_eq!(applied.replace(wanted).steps, []);
     dataplane.apply(&applied.replace(BTreeMap::new())).unwrap();
     assert!(dataplane.contents().unwrap().frontends.is_empty());
 }
@@ -187,7 +187,7 @@ fn a_resize_keeps_flows_and_services() {
         ..SIZES
     };
     let (_dataplane, mut applied) = place.open();
-    assert_eq!(applied.replace(services(2, 3)), Plan::default());
+    assert_eq!(applied.replace(services(2, 3)).steps, []);
     assert_eq!(
         MapInfo::from_pin(place.map(maps::FLOWS)).unwrap().max_entries(),
         4096

@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Map, MapData, MapInfo};
 use kproxy::dataplane::Sizes;
 use kproxy::model::{Cidr, parse_cidr};
-use kproxy::plan::{Applied, GRACE, MapContents, Plan, ServicePortName, WantedNode, WantedService};
+use kproxy::plan::{Applied, GRACE, MapContents, ServicePortName, WantedNode, WantedService};
 use kproxy_common::{Address, AddressRole, Family, FrontendFlags, RangeSetId, SourceRange, maps};
 
 use super::place::{Place, SIZES, key, services};
@@ -93,8 +93,8 @@ fn what_is_written_is_found_by_prefix_and_survives_a_restart() {
 
     drop(dataplane);
     let (mut dataplane, mut applied) = place.open();
-    assert_eq!(applied.replace(restricted(&ranges)), Plan::default());
-    assert_eq!(applied.place(node()), Plan::default());
+    assert_eq!(applied.replace(restricted(&ranges)).steps, []);
+    assert_eq!(applied.place(node()).steps, []);
 
     let now = Instant::now();
     dataplane
@@ -157,7 +157,7 @@ fn a_larger_trie_has_what_the_smaller_one_had() {
         .unwrap()
         .max_entries();
     assert_eq!(entries, 2 * SIZES.source_ranges);
-    assert_eq!(applied.replace(restricted(&ranges)), Plan::default());
+    assert_eq!(applied.replace(restricted(&ranges)).steps, []);
     let first = set(&dataplane.contents().unwrap(), 1);
     assert!(is_in_range(&place, first, "10.0.0.1") && !is_in_range(&place, first, "11.0.0.1"));
 }
