@@ -1,7 +1,7 @@
 //! Removal of the rules that a former kube-proxy has left in this network namespace (semantics 10.13, 10.16).
 //!
 //! With the node's own tools, since they know which of iptables' two back ends has the rules; where there are none,
-//! nothing is removed. What belongs to kubelet or to anybody else stays: see [`rules`]. Sysctls and conntrack entries stay
+//! nothing is removed. What belongs to kubelet or to anybody else stays: see `rules`. Sysctls and conntrack entries stay
 //! as well, and so do virtual servers of mode ipvs, which only `kube-proxy --cleanup` knows.
 
 mod rules;
