@@ -88,7 +88,7 @@ impl<T: Tables> Explainer<T> {
     fn replay(&self, chance: Option<u32>) -> Replay<'_, T> {
         let settings = Settings {
             node_namespace: NODE_NAMESPACE,
-            ..self.tables.settings()
+            ..*self.tables.settings()
         };
         Replay::new(&self.tables, settings, chance)
     }
