@@ -244,7 +244,7 @@ impl Addresses {
         role.set(AddressRole::SERVICE, service);
         match &self.here {
             None => {
-                role |= written & (AddressRole::NODE | AddressRole::BOUND);
+                role |= written & (AddressRole::NODE | AddressRole::EXEMPT);
                 role.set(
                     AddressRole::CLUSTER_IP,
                     cluster_ip && written.contains(AddressRole::CLUSTER_IP),
@@ -257,7 +257,7 @@ impl Addresses {
             }) => {
                 role.set(AddressRole::NODE, node_ports.contains(&address));
                 let is_bound = bound.contains(&address);
-                role.set(AddressRole::BOUND, exempt.contains(&address));
+                role.set(AddressRole::EXEMPT, exempt.contains(&address));
                 role.set(AddressRole::CLUSTER_IP, cluster_ip && !is_bound);
             }
         }
