@@ -111,4 +111,12 @@ impl WantedService {
             BackendSet::Local => &self.local,
         }
     }
+
+    /// The ClusterIPs that the cluster has given to it.
+    pub(super) fn cluster_ips(&self) -> impl Iterator<Item = Address> {
+        let frontends = self.frontends.iter();
+        frontends
+            .filter(|(_, frontend)| frontend.flags.contains(FrontendFlags::CLUSTER_IP))
+            .map(|(key, _)| key.address)
+    }
 }

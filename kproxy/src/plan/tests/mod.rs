@@ -8,6 +8,7 @@ mod random;
 mod ranges;
 mod served;
 mod stays;
+mod unserved;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
