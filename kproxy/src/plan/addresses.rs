@@ -5,7 +5,7 @@
 //! it is no active ClusterIP any more (semantics 4.10). As soon as the map is more than half full, such addresses go, the
 //! oldest first.
 //!
-//! A ClusterIP that a service has and that is not served, for want of room, is exempt from being dropped as unallocated.
+//! A ClusterIP that a service has and that is not served, for want of room or by another proxy, is exempt from being dropped as unallocated.
 //! Should there be no room for saying so, no range may say where ClusterIPs come from: [`Addresses::without_room`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -217,11 +217,15 @@ impl Addresses {
             };
             let mut role = self.role(address, entry);
             let mut former = None;
-            if role.is_empty() && entry.written.is_some_and(|role| role.intersects(HAS_FLOWS)) {
-                role = AddressRole::SERVICE;
+            let has_flows = entry.written.is_some_and(|role| role.intersects(HAS_FLOWS));
+            if has_flows && role.is_empty() {
                 former = entry.former.or_else(|| Some(self.retire(address)));
             } else if let Some(turn) = entry.former {
                 self.former.remove(&turn);
+            }
+            if has_flows && !role.intersects(HAS_FLOWS) {
+                // Also beside an exemption, which may go before they do.
+                role |= AddressRole::SERVICE;
             }
             if role.is_empty() {
                 if entry.written.is_some() {

@@ -1,6 +1,8 @@
-//! ClusterIPs of services that can not be served: they are no unallocated addresses.
+//! ClusterIPs of services that are not served here: they are no unallocated addresses.
 
 use std::time::{Duration, Instant};
+
+use kproxy_common::AddressRole;
 
 use super::super::{Applied, GRACE};
 use super::model::Model;
@@ -114,4 +116,47 @@ fn a_restart_finds_them_again() {
     assert_eq!(model.contents.verdict(key(2, 80)), Verdict::LeftAlone);
     model.apply(&applied.change(one("second", None)));
     assert_eq!(model.contents.verdict(key(2, 80)), Verdict::Dropped);
+}
+
+#[test]
+fn the_cluster_ip_of_another_proxy_is_left_alone_at_every_moment_4_10() {
+    let (mut applied, mut model) = with_room(ROOMY, &[("web", service(1, &[1])), ("other", service(2, &[]))]);
+    let elsewhere = WantedService::left_alone(address(1));
+    let mut steps = |change: Option<WantedService>, others: &dyn Fn(&Verdict) -> bool| {
+        let plan = applied.change(one("web", change));
+        assert!(!plan.steps.is_empty());
+        for step in plan.steps {
+            model.apply(&Plan {
+                steps: vec![step],
+                ..Plan::default()
+            });
+            let verdict = model.contents.verdict(key(1, 80));
+            assert!(others(&verdict), "4.10 {verdict:?}");
+        }
+        model.contents.verdict(key(1, 80))
+    };
+    let fine = |verdict: &Verdict| matches!(verdict, Verdict::Served(_) | Verdict::LeftAlone);
+    assert_eq!(
+        steps(Some(elsewhere.clone()), &fine),
+        Verdict::LeftAlone,
+        "the label comes"
+    );
+    assert!(
+        matches!(steps(Some(service(1, &[1])), &fine), Verdict::Served(_)),
+        "and goes"
+    );
+    steps(Some(elsewhere.clone()), &fine);
+    let gone = steps(None, &|_| true);
+    assert_eq!(gone, Verdict::Dropped, "4.10 the service is gone");
+    assert_eq!(steps(Some(elsewhere), &|_| true), Verdict::LeftAlone, "and comes");
+    assert_eq!(model.contents.frontends.len(), 1, "the other service's");
+}
+
+#[test]
+fn connections_outlive_a_service_that_goes_to_another_proxy_4_02() {
+    let (mut applied, mut model) = with_room(ROOMY, &[("web", service(1, &[1]))]);
+    model.apply(&applied.change(one("web", Some(WantedService::left_alone(address(1))))));
+    assert!(model.contents.role(address(1)).contains(AddressRole::SERVICE));
+    model.apply(&applied.change(one("web", None)));
+    assert_eq!(model.contents.role(address(1)), AddressRole::SERVICE, "4.02");
 }
