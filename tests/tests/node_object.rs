@@ -126,6 +126,46 @@ fn has_other_ranges(cluster: &Cluster) -> anyhow::Result<()> {
     agent.stop()
 }
 
+/// 1.20: where IPv6 is switched off, a node that has IPv4 first is served in IPv4, and another one not at all.
+fn lacks_a_family(cluster: &Cluster) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (node, web) = (cluster.node("a"), cluster.pod("web"));
+    let _server = web.serve(Via::Socket, &[WEB.target], &[])?;
+    write(folder.path(), "web.yaml", &manifests(&web.v4().to_string()))?;
+    let of_node = |addresses: [IpAddr; 2]| {
+        let name = node.name();
+        let addresses = addresses.map(|address| format!("{{type: InternalIP, address: '{address}'}}"));
+        let addresses = addresses.join(", ");
+        format!(
+            "{{apiVersion: v1, kind: Node, metadata: {{name: {name}}}, status: {{addresses: [{addresses}]}}}}"
+        )
+    };
+    let [v4, v6] = node.host().addresses().both();
+    let switch = ("net/ipv6/conf/all/disable_ipv6".to_owned(), "1");
+    node.host().namespace().set_sysctls(&[switch])?;
+
+    write(folder.path(), "node.yaml", &of_node([v4, v6]))?;
+    let agent = node.start_agent(&AgentOptions::manifests(folder.path()))?;
+    ensure!(
+        agent.log().contains("this node has no IPv6"),
+        "1.20 {}",
+        agent.log()
+    );
+    until_answered(cluster.pod("client"), "10.96.0.10:80".parse()?)?;
+    agent.stop()?;
+
+    write(folder.path(), "node.yaml", &of_node([v6, v4]))?;
+    let (status, log) = node
+        .begin_agent(&AgentOptions::manifests(folder.path()))?
+        .ended(BOUND)?;
+    ensure!(status.code() == Some(1), "1.20 {status}: {log}");
+    ensure!(
+        log.contains("makes IPv6 the primary family") && log.contains("the data plane stays"),
+        "1.20 {log}"
+    );
+    until_answered(cluster.pod("client"), "10.96.0.10:80".parse()?).context("1.20 it stays")
+}
+
 fn manifests(pod: &str) -> String {
     format!(
         "\
@@ -192,4 +232,10 @@ fn services_work_before_the_node_and_node_ports_when_it_comes_10_19() {
 fn other_pod_ranges_end_the_agent_and_no_connection_5_14() {
     let cluster = cluster("noderanges").expect("a cluster");
     has_other_ranges(&cluster).expect("the story");
+}
+
+#[test]
+fn a_primary_family_that_the_node_lacks_ends_the_agent_1_20() {
+    let cluster = cluster("nofamily").expect("a cluster");
+    lacks_a_family(&cluster).expect("the story");
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::commands::run::{Inputs, PodRanges, QUEUE, Signals, serve};
+use crate::commands::run::{Inputs, PodRanges, PrimaryFamily, QUEUE, Signals, serve};
 use crate::config::{LocalDetector, NodePortAddresses};
 use crate::devices::{Change as DeviceChange, Device, Door, Event as DeviceEvent};
 use crate::model::{Kind, ObjectName, samples};
@@ -423,6 +423,7 @@ async fn a_change_of_a_service_waits_for_one_door_at_most() {
         tasks,
         signals: Signals::catch().expect("signals"),
         pod_ranges: PodRanges::new(LocalDetector::None, &[]),
+        primary_family: PrimaryFamily::new(None, &[]).expect("no address"),
         when_ready: None,
     };
     serve(agent, inputs).await.expect_err("the task's end");
