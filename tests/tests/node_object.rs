@@ -1,9 +1,7 @@
 //! The Node object comes when it comes, and what it says of pods' addresses holds for as long as the agent runs. Needs
 //! root.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -11,6 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use kproxy_tests::apiserver::{ApiServer, Options as ServerOptions};
 use kproxy_tests::cluster::{AgentOptions, Cluster, Host, Via};
 use kproxy_tests::echo::{Options, Outcome, Report};
+use kproxy_tests::manifests;
 use kproxy_tests::workload::{Member, Port, Workload, sockets};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -94,12 +93,12 @@ fn has_other_ranges(cluster: &Cluster) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (node, web) = (cluster.node("a"), cluster.pod("web"));
     let _server = web.serve(Via::Socket, &[WEB.target], &[])?;
-    write(folder.path(), "web.yaml", &manifests(&web.v4().to_string()))?;
+    manifests::write(folder.path(), "web.yaml", &manifests::web(web.v4()))?;
     let of_node = |range: &str| {
         let name = node.name();
         format!("{{apiVersion: v1, kind: Node, metadata: {{name: {name}}}, spec: {{podCIDRs: [{range}]}}}}")
     };
-    write(folder.path(), "node.yaml", &of_node("10.244.1.0/24"))?;
+    manifests::write(folder.path(), "node.yaml", &of_node("10.244.1.0/24"))?;
     let options = AgentOptions {
         arguments: ["--detect-local-mode", "NodeCIDR"].map(str::to_owned).to_vec(),
         ..AgentOptions::manifests(folder.path())
@@ -107,9 +106,9 @@ fn has_other_ranges(cluster: &Cluster) -> anyhow::Result<()> {
     let agent = node.start_agent(&options)?;
     let load = cluster
         .pod("client")
-        .load(Via::Packet, &Options::to("10.96.0.10:80".parse()?), 2)?;
+        .load(Via::Packet, &Options::to(manifests::WEB.parse()?), 2)?;
 
-    write(folder.path(), "node.yaml", &of_node("10.244.2.0/24"))?;
+    manifests::write(folder.path(), "node.yaml", &of_node("10.244.2.0/24"))?;
     let (status, log) = agent.ended(BOUND)?;
     ensure!(status.code() == Some(1), "5.14 {status}: {log}");
     ensure!(
@@ -131,7 +130,7 @@ fn lacks_a_family(cluster: &Cluster) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (node, web) = (cluster.node("a"), cluster.pod("web"));
     let _server = web.serve(Via::Socket, &[WEB.target], &[])?;
-    write(folder.path(), "web.yaml", &manifests(&web.v4().to_string()))?;
+    manifests::write(folder.path(), "web.yaml", &manifests::web(web.v4()))?;
     let of_node = |addresses: [IpAddr; 2]| {
         let name = node.name();
         let addresses = addresses.map(|address| format!("{{type: InternalIP, address: '{address}'}}"));
@@ -144,17 +143,17 @@ fn lacks_a_family(cluster: &Cluster) -> anyhow::Result<()> {
     let switch = ("net/ipv6/conf/all/disable_ipv6".to_owned(), "1");
     node.host().namespace().set_sysctls(&[switch])?;
 
-    write(folder.path(), "node.yaml", &of_node([v4, v6]))?;
+    manifests::write(folder.path(), "node.yaml", &of_node([v4, v6]))?;
     let agent = node.start_agent(&AgentOptions::manifests(folder.path()))?;
     ensure!(
         agent.log().contains("this node has no IPv6"),
         "1.20 {}",
         agent.log()
     );
-    until_answered(cluster.pod("client"), "10.96.0.10:80".parse()?)?;
+    until_answered(cluster.pod("client"), manifests::WEB.parse()?)?;
     agent.stop()?;
 
-    write(folder.path(), "node.yaml", &of_node([v6, v4]))?;
+    manifests::write(folder.path(), "node.yaml", &of_node([v6, v4]))?;
     let (status, log) = node
         .begin_agent(&AgentOptions::manifests(folder.path()))?
         .ended(BOUND)?;
@@ -163,32 +162,7 @@ fn lacks_a_family(cluster: &Cluster) -> anyhow::Result<()> {
         log.contains("makes IPv6 the primary family") && log.contains("the data plane stays"),
         "1.20 {log}"
     );
-    until_answered(cluster.pod("client"), "10.96.0.10:80".parse()?).context("1.20 it stays")
-}
-
-fn manifests(pod: &str) -> String {
-    format!(
-        "\
-apiVersion: v1
-kind: Service
-metadata: {{name: web, namespace: default}}
-spec: {{clusterIP: 10.96.0.10, ports: [{{port: 80}}]}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: web-1, namespace: default, labels: {{kubernetes.io/service-name: web}}}}
-addressType: IPv4
-ports: [{{name: '', port: 8080, protocol: TCP}}]
-endpoints: [{{addresses: [{pod}]}}]
-"
-    )
-}
-
-/// In one step: nobody sees half a file.
-fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
-    let new = folder.join(".new");
-    fs::write(&new, text).context("write a manifest")?;
-    fs::rename(&new, folder.join(name)).context("put a manifest in place")
+    until_answered(cluster.pod("client"), manifests::WEB.parse()?).context("1.20 it stays")
 }
 
 fn ask(host: &Host, to: SocketAddr) -> anyhow::Result<Report> {
