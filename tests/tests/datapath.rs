@@ -110,6 +110,7 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
             cluster: vec![endpoint],
             local: Vec::new(),
             source_ranges: std::collections::BTreeSet::new(),
+            left_alone: None,
         };
         (name, service)
     });

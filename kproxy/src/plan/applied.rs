@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use kproxy_common::{BackendIndex, FrontendKey, Protocol, ServiceId};
+use kproxy_common::{Address, BackendIndex, FrontendKey, Protocol, ServiceId};
 
 use super::addresses::Addresses;
 use super::contents::{Capacity, MapContents};
@@ -161,7 +161,8 @@ impl Applied {
     /// Whether [`Applied::release`] has anything to do, now or later.
     #[must_use]
     pub fn needs_release(&self) -> bool {
-        !self.quarantine.is_empty() || (self.room && !self.troubled.is_empty())
+        let waits = !self.troubled.is_empty() || self.addresses.without_room() > 0;
+        !self.quarantine.is_empty() || (self.room && waits)
     }
 
     /// After a plan failed midway: starts over from what the maps hold, with the same services wanted.
@@ -193,7 +194,7 @@ impl Applied {
         changes: BTreeMap<Name, Option<WantedService>>,
         resync: bool,
     ) -> Plan {
-        self.node.settle(&mut self.addresses, &mut draft);
+        self.node.place(&mut self.addresses);
         let mut dirty = self.take_note(changes);
         if resync {
             self.settled = true;
@@ -217,6 +218,7 @@ impl Applied {
         self.room |= self.frontends.settle(&mut draft);
         self.leave_out_backends(&mut draft.newly_served);
         self.room |= self.addresses.settle(&mut draft);
+        self.node.settle(&self.addresses, &mut draft);
         draft.finish()
     }
 
@@ -240,18 +242,38 @@ impl Applied {
             dirty.clone_from(&self.troubled);
         }
         for (name, wanted) in changes {
-            let Some(wanted) = wanted else {
-                if self.wanted.remove(&name).is_some() {
-                    dirty.insert(name);
-                }
+            let known = self.wanted.get(&name).map(|known| &**known);
+            if known == wanted.as_ref() {
                 continue;
-            };
-            if self.wanted.get(&name).map(|known| &**known) != Some(&wanted) {
-                self.wanted.insert(Arc::clone(&name), Box::new(wanted));
-                dirty.insert(name);
             }
+            follow_cluster_ips(&mut self.addresses, known, wanted.as_ref());
+            match wanted {
+                Some(wanted) => self.wanted.insert(Arc::clone(&name), Box::new(wanted)),
+                None => self.wanted.remove(&name),
+            };
+            dirty.insert(name);
         }
         dirty
+    }
+}
+
+/// What a service port has is exempt from here on, unless it is served there.
+fn follow_cluster_ips(
+    addresses: &mut Addresses,
+    before: Option<&WantedService>,
+    now: Option<&WantedService>,
+) {
+    let of = |wanted: Option<&WantedService>| -> Vec<Address> {
+        wanted.into_iter().flat_map(WantedService::cluster_ips).collect()
+    };
+    let (before, now) = (of(before), of(now));
+    if before != now {
+        for address in now {
+            addresses.allocate(address);
+        }
+        for address in before {
+            addresses.deallocate(address);
+        }
     }
 }
 
