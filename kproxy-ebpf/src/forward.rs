@@ -193,7 +193,7 @@ fn side<P: Packet, T: Tables>(packet: &P, tables: &T, segment: &Segment) -> Side
 fn is_martian<T: Tables>(tables: &T, segment: &Segment) -> bool {
     let source: &Address = &segment.tuple.source;
     let own = AddressRole::NODE
-        .union(AddressRole::BOUND)
+        .union(AddressRole::EXEMPT)
         .union(AddressRole::CLUSTER_IP);
     *source == segment.tuple.destination || !source.is_unicast() || tables.address(source).intersects(own)
 }
