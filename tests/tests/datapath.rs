@@ -178,7 +178,7 @@ fn turned(mut bytes: Vec<u8>) -> Vec<u8> {
 
 fn passed(fate: Fate) -> Option<Vec<u8>> {
     match fate {
-        Fate::On(bytes) | Fate::Back(bytes) => Some(bytes),
+        Fate::On(bytes) | Fate::Back(bytes) | Fate::Forwarded(bytes) => Some(bytes),
         Fate::Gone => None,
     }
 }

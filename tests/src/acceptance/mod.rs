@@ -2,6 +2,7 @@
 //!
 //! * [`rows`]: the table; [`row`] is the language it is written in
 //! * [`world`], [`state`] and [`service`]: the cluster that rows play in, and its services as manifests
+//! * [`uplink`]: how the node reaches what is elsewhere
 //! * [`answered`] and [`spread`]: what only many requests together show
 //! * [`simulation`]: plays a row packet by packet, with pods that behave like hosts
 //! * [`host`]: the datapath library in memory
@@ -21,6 +22,7 @@ pub mod service;
 pub mod simulation;
 pub mod spread;
 pub mod state;
+pub mod uplink;
 pub mod world;
 
 pub use report::run_all;

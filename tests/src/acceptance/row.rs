@@ -6,7 +6,7 @@ use std::time::Duration;
 use kproxy_common::Family;
 
 use super::state::{PORT, Protocol, State, WEB};
-use super::world::{self, CLIENT, HOST, NATIVE, Pod};
+use super::world::{self, CLIENT, HOST, NATIVE, OUTSIDE, Pod};
 use crate::host::frame::Tcp;
 
 /// A way to run the data plane.
@@ -29,12 +29,16 @@ pub enum Via {
     Packet,
     /// Its socket is, and it is a process of the node itself.
     Node,
+    /// Its packets are, where they come in from outside.
+    Uplink,
 }
 
 impl Via {
     /// The doors of pods.
     pub const ALL: [Self; 2] = [Self::Socket, Self::Packet];
-    /// All of them.
+    /// Where packets are translated.
+    pub const PACKETS: [Self; 2] = [Self::Packet, Self::Uplink];
+    /// Those of pods and of the node's own processes.
     pub const EVERY: [Self; 3] = [Self::Socket, Self::Packet, Self::Node];
 
     /// Who asks by this door.
@@ -44,6 +48,7 @@ impl Via {
             Self::Socket => NATIVE,
             Self::Packet => CLIENT,
             Self::Node => HOST.name,
+            Self::Uplink => OUTSIDE.name,
         }
     }
 }
@@ -83,7 +88,9 @@ pub enum Step {
     Packet(Packet),
     /// A packet of [`CLIENT`], byte by byte.
     Raw(Vec<u8>, Then),
-    /// A packet from a pod, byte by byte, and then to one: nobody may touch it.
+    /// A packet that comes in from outside, byte by byte.
+    Arrival(Arrival),
+    /// A packet at every hook, byte by byte: nobody may touch it.
     Bystander(Vec<u8>),
     /// Time passes.
     Wait(Duration),
@@ -91,6 +98,17 @@ pub enum Step {
     Evict(Half),
     /// The next tries to write a flow map fail.
     RefuseInserts(u32),
+}
+
+/// A packet from outside, byte by byte.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Payload of each packet on the wire, if this one is many (GSO), and else 0.
+    pub segment_size: u32,
+    /// What must come of it.
+    pub then: Then,
 }
 
 /// How a connection ends.
@@ -134,8 +152,19 @@ pub struct Ask {
     pub pause: Duration,
     /// The connection or UDP socket of this name, opened when it is first spoken of and kept until the row ends.
     pub kept: Option<&'static str>,
+    /// As whom these pods see the client; others see it as is usual at its door.
+    pub seen_as: Vec<(&'static str, Source)>,
     /// What must come of each.
     pub expect: Expect,
+}
+
+/// As whom a backend sees its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// As itself.
+    Kept,
+    /// As [`HOST`].
+    Node,
 }
 
 /// What must come of a request.
@@ -161,19 +190,25 @@ pub enum Expect {
     Untouched,
 }
 
-/// One packet of a conversation between [`CLIENT`] and a service.
+/// One packet of a conversation between a client and a service.
 #[derive(Clone, Debug)]
 pub struct Packet {
+    /// The client: [`CLIENT`], or somebody outside.
+    pub client: Pod,
     /// The conversation: the client's port.
     pub port: u16,
     /// Whom the client speaks to.
     pub to: SocketAddr,
     /// Who sends it.
     pub side: Side,
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     pub kind: Kind,
     /// What is unusual about it.
     pub dress: Dress,
+    /// What it carries.
+    pub payload: Vec<u8>,
+    /// Its time to live.
+    pub hops: u8,
     /// What must come of it.
     pub then: Then,
 }
@@ -183,7 +218,7 @@ pub struct Packet {
 pub enum Side {
     /// The client.
     Client,
-    /// The pod that the client's last packet reached.
+    /// Who was reached by the client's last packet.
     Server,
 }
 
@@ -214,8 +249,10 @@ pub enum Dress {
 /// What must come of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// It reaches one of these pods, with the client's address and port as its source.
+    /// It reaches one of these pods, from the client's port, and from its address unless the node stands in for it.
     Reaches(Vec<&'static str>),
+    /// The same, but from another port.
+    ReachesByAnotherPort(Vec<&'static str>),
     /// It reaches the pod that the conversation's last packet reached.
     ReachesSame,
     /// It reaches the client, from the service's address.
@@ -224,6 +261,10 @@ pub enum Then {
     Untouched,
     /// Port unreachable comes back.
     Unreachable,
+    /// The node says that it is too big for its way, where this fits.
+    TooBig(u32),
+    /// The node says that it has passed too many routers.
+    Expired,
     /// It is gone.
     Dropped,
 }
@@ -262,7 +303,13 @@ impl Step {
     fn fits(&self, runner: Runner) -> bool {
         match (self, runner) {
             (Self::Ask(ask) | Self::Alternate { ask, .. } | Self::Reuse { ask, .. }, Runner::Kernel) => {
-                ask.via == Via::Packet && ask.pause.is_zero()
+                matches!(ask.via, Via::Packet | Via::Uplink) && ask.pause.is_zero()
+            }
+            // No kernel without the SCTP module has sockets for it, and whether one has it is not the table's business.
+            (Self::Ask(ask) | Self::Alternate { ask, .. } | Self::Reuse { ask, .. }, Runner::Netns)
+                if ask.protocol == Protocol::Sctp =>
+            {
+                false
             }
             // What varies shows only after many changes, for which agents take their time.
             (Self::Ask(ask), Runner::Netns) => {
@@ -272,6 +319,7 @@ impl Step {
             | (
                 Self::Packet(_)
                 | Self::Raw(..)
+                | Self::Arrival(_)
                 | Self::Bystander(_)
                 | Self::Wait(_)
                 | Self::Evict(_)
@@ -282,7 +330,12 @@ impl Step {
             ) => false,
             (_, Runner::Host)
             | (
-                Self::State(_) | Self::Packet(_) | Self::Raw(..) | Self::Bystander(_) | Self::Evict(_),
+                Self::State(_)
+                | Self::Packet(_)
+                | Self::Raw(..)
+                | Self::Arrival(_)
+                | Self::Bystander(_)
+                | Self::Evict(_),
                 Runner::Kernel,
             )
             | (
@@ -309,6 +362,12 @@ impl From<Packet> for Step {
     }
 }
 
+impl From<Arrival> for Step {
+    fn from(arrival: Arrival) -> Self {
+        Self::Arrival(arrival)
+    }
+}
+
 impl Ask {
     /// One request of the client for a door to [`web`](super::state::web).
     #[must_use]
@@ -323,6 +382,7 @@ impl Ask {
             times: 1,
             pause: Duration::ZERO,
             kept: None,
+            seen_as: Vec::new(),
             expect: Expect::Untouched,
         }
     }
@@ -380,6 +440,13 @@ impl Ask {
     #[must_use]
     pub fn kept(mut self, name: &'static str) -> Self {
         self.kept = Some(name);
+        self
+    }
+
+    /// Seen by these pods as this.
+    #[must_use]
+    pub fn seen_as(mut self, seen_as: Vec<(&'static str, Source)>) -> Self {
+        self.seen_as = seen_as;
         self
     }
 

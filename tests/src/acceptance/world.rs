@@ -1,4 +1,4 @@
-//! The cluster that every row plays in: two nodes, seven pods, and the addresses of its services.
+//! The cluster that every row plays in: two nodes, seven pods, two clients outside, and the addresses of its services.
 //!
 //! Nodes and pods have the addresses that [`crate::cluster`] gives them, so that the same manifests fit every runner.
 
@@ -67,26 +67,40 @@ pub const PODS: [Pod; 7] = [
     pod("web-3", OTHER_NODE, (2, 3)),
 ];
 
+/// Clients outside: no nodes, and in no pod range. What they send to a service enters by [`NODE`]'s uplink.
+pub const OUTSIDERS: [Pod; 2] = [outsider("outside", 100), outsider("elsewhere", 101)];
+/// The one that most rows speak of.
+pub const OUTSIDE: Pod = OUTSIDERS[0];
+/// The ranges of pods' addresses, as the local-traffic detector knows them.
+pub const POD_RANGES: [&str; 2] = ["10.244.0.0/16", "fd44::/48"];
+
+const fn outsider(name: &'static str, number: u16) -> Pod {
+    Pod {
+        name,
+        node: "",
+        number: (0, number),
+    }
+}
+
 const fn pod(name: &'static str, node: &'static str, number: (u16, u16)) -> Pod {
     Pod { name, node, number }
 }
 
 impl Pod {
-    /// The pod of this name, or the node.
+    /// The pod, node or client outside of this name.
     ///
     /// # Panics
     /// When there is none: a mistake in a row.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        let found = PODS.into_iter().chain([HOST]).find(|pod| pod.name == name);
+        let found = everybody().find(|pod| pod.name == name);
         found.unwrap_or_else(|| unreachable!("a row speaks of the pod {name}, which is not in world.rs"))
     }
 
-    /// The pod with this address, or the node.
+    /// The pod, node or client outside with this address.
     #[must_use]
     pub fn at(address: IpAddr) -> Option<Self> {
-        PODS.into_iter()
-            .chain([HOST])
+        everybody()
             .find(|pod| pod.address(Family::V4) == address || pod.address(Family::V6) == address)
     }
 
@@ -108,11 +122,27 @@ impl Pod {
         }
     }
 
-    /// Whether it is behind one of the doors of [`NODE`].
+    /// Whether it is behind one of the doors of [`NODE`]'s pods.
     #[must_use]
     pub fn is_here(self) -> bool {
         self.node == NODE
     }
+
+    /// Whether [`NODE`] reaches it by its uplink.
+    #[must_use]
+    pub fn is_elsewhere(self) -> bool {
+        !self.is_here() && self != HOST
+    }
+
+    /// The node that it runs on, or is.
+    #[must_use]
+    pub fn node_name(self) -> &'static str {
+        if self.node.is_empty() { self.name } else { self.node }
+    }
+}
+
+fn everybody() -> impl Iterator<Item = Pod> {
+    PODS.into_iter().chain(NODES).chain(OUTSIDERS)
 }
 
 /// The `ClusterIP` with this number.
@@ -169,13 +199,16 @@ pub fn service(number: u8, port: u16, family: Family) -> SocketAddr {
 /// The same cluster as namespaces.
 pub fn builder(name: &str, cni: Cni) -> Builder {
     let pods = |node: &'static str| PODS.into_iter().filter(move |pod| pod.node == node);
-    [NODE, OTHER_NODE]
+    let nodes = [NODE, OTHER_NODE]
         .into_iter()
         .fold(Cluster::builder(name).cni(cni), |builder, node| {
             builder.node(node, |description| {
                 pods(node).fold(description, |description, pod| description.pod(pod.name))
             })
-        })
+        });
+    OUTSIDERS
+        .into_iter()
+        .fold(nodes, |builder, client| builder.client_outside(client.name))
 }
 
 #[cfg(test)]
@@ -187,7 +220,7 @@ mod tests {
     fn addresses_are_those_of_the_netns_cluster() {
         let description = builder("x", Cni::Bridge).describe().unwrap();
         let layout = Layout::new(&description, "");
-        for pod in PODS.into_iter().chain(NODES) {
+        for pod in everybody() {
             let host = layout.hosts().find(|host| host.name == pod.name).unwrap();
             assert_eq!(
                 host.addresses.both(),

@@ -114,6 +114,7 @@ impl Netns {
             Step::Reuse { end: End::Fin, .. }
             | Step::Packet(_)
             | Step::Raw(..)
+            | Step::Arrival(_)
             | Step::Bystander(_)
             | Step::Wait(_)
             | Step::Evict(_)
@@ -124,6 +125,8 @@ impl Netns {
     fn host(&self, pod: Pod) -> &Host {
         if pod == world::HOST {
             self.cluster.node(pod.name).host()
+        } else if world::OUTSIDERS.contains(&pod) {
+            self.cluster.client(pod.name)
         } else {
             self.cluster.pod(pod.name)
         }

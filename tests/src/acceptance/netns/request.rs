@@ -24,7 +24,8 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
     let mode = if ask.sendto { Mode::Sendto } else { Mode::Connect };
     let options = match ask.protocol {
         Protocol::Tcp => Options::to(to),
-        Protocol::Udp => Options::to(to).udp(mode),
+        // SCTP does not fit this runner.
+        Protocol::Udp | Protocol::Sctp => Options::to(to).udp(mode),
     };
     let answered = matches!(
         ask.expect,
@@ -48,7 +49,7 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
 pub(super) fn via(ask: &Ask) -> cluster::Via {
     match ask.via {
         Via::Socket | Via::Node => cluster::Via::Socket,
-        Via::Packet => cluster::Via::Packet,
+        Via::Packet | Via::Uplink => cluster::Via::Packet,
     }
 }
 
@@ -124,7 +125,7 @@ pub(super) fn check(ask: &Ask, report: &Report) -> anyhow::Result<()> {
 /// By the number of the error, which a client that gave up waiting has not got.
 fn is_denied(protocol: Protocol, report: &Report) -> bool {
     let number = match protocol {
-        Protocol::Tcp => "(os error 110)",
+        Protocol::Tcp | Protocol::Sctp => "(os error 110)",
         Protocol::Udp => "(os error 1)",
     };
     report.error.as_ref().is_some_and(|error| error.contains(number))
