@@ -8,10 +8,12 @@
 //! * [`host`]: the datapath library in memory
 //! * [`kernel`]: the loaded programs under `BPF_PROG_TEST_RUN`, compared with the library packet by packet
 //! * [`netns`]: real sockets, real agents, network namespaces
+//! * [`beside`]: many things at the same time
 //!
 //! A row runs wherever it [fits](row::Row::fits). To add a case, add a row.
 
 pub mod answered;
+pub mod beside;
 pub mod host;
 pub mod kernel;
 pub mod netns;
@@ -25,5 +27,5 @@ pub mod state;
 pub mod uplink;
 pub mod world;
 
-pub use report::run_all;
+pub use report::{run_all, run_apart, run_groups};
 pub use row::{Row, Runner};

@@ -70,7 +70,10 @@ pub fn script(uplink: &str) -> Vec<String> {
         [
             format!("address add {own}/{prefix} dev {uplink}{flags}"),
             format!("route add default via {other} dev {uplink} src {own}"),
-            format!("route add {narrow} via {other} dev {uplink} src {own} mtu lock {}", NARROW.1),
+            format!(
+                "route add {narrow} via {other} dev {uplink} src {own} mtu lock {}",
+                NARROW.1
+            ),
         ]
     });
     lines.concat()

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use kproxy_common::Family;
 
-use crate::cluster::{Builder, Cluster, Cni};
+use crate::cluster::{Builder, Cluster, Cni, layout};
 
 /// The node whose doors are looked at.
 pub const NODE: &str = "a";
@@ -38,6 +38,9 @@ pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 pub const NODE_NAMESPACE: u64 = 1;
 /// Where `ClusterIPs` come from, once that is known.
 pub const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd96::/112"];
+
+/// Where the addresses in [`Vip::Number`] come from.
+pub const VIPS: [&str; 2] = ["198.51.100.0/24", "fd98::/64"];
 
 /// The node itself: a process of its own asks from here, and its packets meet no door. It serves as well.
 pub const HOST: Pod = Pod {
@@ -100,8 +103,7 @@ impl Pod {
     /// The pod, node or client outside with this address.
     #[must_use]
     pub fn at(address: IpAddr) -> Option<Self> {
-        everybody()
-            .find(|pod| pod.address(Family::V4) == address || pod.address(Family::V6) == address)
+        everybody().find(|pod| pod.address(Family::V4) == address || pod.address(Family::V6) == address)
     }
 
     /// Its address.
@@ -134,10 +136,20 @@ impl Pod {
         !self.is_here() && self != HOST
     }
 
+    /// Whether it is a node.
+    #[must_use]
+    pub fn is_node(self) -> bool {
+        NODES.contains(&self)
+    }
+
     /// The node that it runs on, or is.
     #[must_use]
     pub fn node_name(self) -> &'static str {
-        if self.node.is_empty() { self.name } else { self.node }
+        if self.node.is_empty() {
+            self.name
+        } else {
+            self.node
+        }
     }
 }
 
@@ -152,6 +164,32 @@ pub fn cluster_ip(number: u8, family: Family) -> IpAddr {
         Family::V4 => Ipv4Addr::new(10, 96, 0, number).into(),
         Family::V6 => Ipv6Addr::new(0xfd96, 0, 0, 0, 0, 0, 0, number.into()).into(),
     }
+}
+
+/// The addresses by which [`NODE`] speaks to nodes and pods elsewhere: on the switch, and in an overlay.
+#[must_use]
+pub fn addresses_of_node(family: Family) -> [IpAddr; 2] {
+    let overlay = layout::overlay(1);
+    let in_overlay = match family {
+        Family::V4 => overlay.v4.into(),
+        Family::V6 => overlay.v6.into(),
+    };
+    [HOST.address(family), in_overlay]
+}
+
+/// What a client outside has to tell its kernel to reach the services of the cluster by [`NODE`].
+#[must_use]
+pub fn routes_of_outsiders() -> Vec<String> {
+    let ranges = [SERVICE_CIDRS, VIPS].concat();
+    let ways = ranges.iter().map(|range| {
+        let family = if range.contains(':') {
+            Family::V6
+        } else {
+            Family::V4
+        };
+        format!("route add {range} via {}", HOST.address(family))
+    });
+    ways.collect()
 }
 
 /// Whether a packet to this address reaches a kernel by itself: the asking one's own, or a node's.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, bail};
-use etherparse::{Icmpv4Type, Icmpv6Type, SlicedPacket, TransportSlice, icmpv4, icmpv6};
+use etherparse::{SlicedPacket, TransportSlice};
 
 use super::frame::{addresses, verify_checksums};
 
@@ -41,8 +41,14 @@ impl Refusal {
         let packet = SlicedPacket::from_ethernet(bytes)?;
         let (source, destination) = addresses(bytes)?;
         let (reason, quote) = match packet.transport.context("no transport header")? {
-            TransportSlice::Icmpv4(icmp) => (v4(&icmp.icmp_type())?, icmp.payload()),
-            TransportSlice::Icmpv6(icmp) => (v6(&icmp.icmp_type())?, icmp.payload()),
+            TransportSlice::Icmpv4(icmp) => (
+                v4([icmp.type_u8(), icmp.code_u8()], icmp.bytes5to8())?,
+                icmp.payload(),
+            ),
+            TransportSlice::Icmpv6(icmp) => (
+                v6([icmp.type_u8(), icmp.code_u8()], icmp.bytes5to8())?,
+                icmp.payload(),
+            ),
             TransportSlice::Tcp(_) | TransportSlice::Udp(_) => bail!("a segment instead of an error"),
         };
         Ok(Self {
@@ -54,22 +60,21 @@ impl Refusal {
     }
 }
 
-fn v4(kind: &Icmpv4Type) -> anyhow::Result<Reason> {
+fn v4(kind: [u8; 2], rest: [u8; 4]) -> anyhow::Result<Reason> {
+    let [_, _, high, low] = rest;
     Ok(match kind {
-        Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Port) => Reason::PortUnreachable,
-        Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::FragmentationNeeded {
-            next_hop_mtu,
-        }) => Reason::TooBig((*next_hop_mtu).into()),
-        Icmpv4Type::TimeExceeded(icmpv4::TimeExceededCode::TtlExceededInTransit) => Reason::Expired,
+        [3, 3] => Reason::PortUnreachable,
+        [3, 4] => Reason::TooBig(u16::from_be_bytes([high, low]).into()),
+        [11, 0] => Reason::Expired,
         other => bail!("an ICMP message {other:?}"),
     })
 }
 
-fn v6(kind: &Icmpv6Type) -> anyhow::Result<Reason> {
+fn v6(kind: [u8; 2], rest: [u8; 4]) -> anyhow::Result<Reason> {
     Ok(match kind {
-        Icmpv6Type::DestinationUnreachable(icmpv6::DestUnreachableCode::Port) => Reason::PortUnreachable,
-        Icmpv6Type::PacketTooBig { mtu } => Reason::TooBig(*mtu),
-        Icmpv6Type::TimeExceeded(icmpv6::TimeExceededCode::HopLimitExceeded) => Reason::Expired,
+        [1, 4] => Reason::PortUnreachable,
+        [2, 0] => Reason::TooBig(u32::from_be_bytes(rest)),
+        [3, 0] => Reason::Expired,
         other => bail!("an ICMPv6 message {other:?}"),
     })
 }

@@ -5,7 +5,7 @@ use anyhow::bail;
 use crate::acceptance::host;
 use crate::acceptance::simulation::{Fate, Hook};
 use crate::acceptance::uplink;
-use crate::host::MemoryTables;
+use crate::host::{MemoryTables, Seen};
 
 /// 32 bits of chance that lead to the first, second or third of up to three backends.
 const CHOICES: [u32; 4] = [0, 0x8000_0000, 0x5555_5556, 0xaaaa_aaab];
@@ -32,7 +32,7 @@ impl Shadow {
         (bytes, segment_size): (&[u8], u32),
         seen: &Fate,
     ) -> anyhow::Result<()> {
-        let ports = self.ports(hook, seen);
+        let ports = self.ports(hook, bytes, seen);
         let mut other = None;
         let with_choice = CHOICES
             .into_iter()
@@ -55,11 +55,13 @@ impl Shadow {
 
     /// The chances that make the library's first attempt find the port that the kernel found: of the client's ports, or
     /// of the node's, where a first search also draws the place to go on from.
-    fn ports(&self, hook: Hook, seen: &Fate) -> Vec<Vec<u32>> {
+    fn ports(&self, hook: Hook, sent: &[u8], seen: &Fate) -> Vec<Vec<u32>> {
         let (Fate::On(bytes) | Fate::Back(bytes) | Fate::Forwarded(bytes)) = seen else {
             return vec![Vec::new()];
         };
-        let port = source_port(bytes);
+        let Some(port) = source_port(bytes).filter(|port| Some(*port) != source_port(sent)) else {
+            return vec![Vec::new()];
+        };
         if hook != Hook::UplinkIngress {
             return vec![vec![first_spare_port(port)]];
         }
@@ -79,11 +81,10 @@ fn first_spare_port(port: u16) -> u32 {
     }
 }
 
-fn source_port(bytes: &[u8]) -> u16 {
-    let packet = etherparse::SlicedPacket::from_ethernet(bytes).ok();
-    match packet.and_then(|packet| packet.transport) {
-        Some(etherparse::TransportSlice::Tcp(tcp)) => tcp.source_port(),
-        Some(etherparse::TransportSlice::Udp(udp)) => udp.source_port(),
-        Some(etherparse::TransportSlice::Icmpv4(_) | etherparse::TransportSlice::Icmpv6(_)) | None => 0,
+/// The source port, of what has one.
+fn source_port(bytes: &[u8]) -> Option<u16> {
+    match Seen::read(bytes).ok()? {
+        Seen::Segment { source, .. } => Some(source.port()),
+        Seen::Unreachable { .. } => None,
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{bail, ensure};
 
 use super::allowed;
 use crate::acceptance::answered::Answered;
-use crate::acceptance::row::{Ask, Expect, Via};
+use crate::acceptance::row::{Ask, Expect, Source, Via};
 use crate::acceptance::spread;
 use crate::acceptance::state::Protocol;
 use crate::acceptance::world::{self, HOST, Pod};
@@ -152,12 +152,22 @@ fn check_answer(ask: &Ask, report: &Report) -> anyhow::Result<()> {
         );
     }
     let client = ask.from;
+    let is_translated = report.to.ip().to_canonical() != plain(answer.local);
     let family = kproxy_common::Address::from(report.to.ip()).family();
     ensure!(
         plain(answer.local) == Pod::named(pod).address(family),
         "{pod} was asked under another address: {report:?}"
     );
-    let mut expected = vec![client.address(family)];
+    let by_default = if ask.via == Via::Uplink && is_translated && Pod::named(pod).is_elsewhere() {
+        Source::Node
+    } else {
+        Source::Kept
+    };
+    let stated = ask.seen_as.iter().find(|(name, _)| *name == pod);
+    let mut expected = match stated.map_or(by_default, |(_, source)| *source) {
+        Source::Kept => vec![client.address(family)],
+        Source::Node => world::addresses_of_node(family).to_vec(),
+    };
     if pod == client.name {
         // A hairpin, if the packets met a door.
         expected.push(plain(report.to));

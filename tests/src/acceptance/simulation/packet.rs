@@ -88,7 +88,9 @@ impl<M: Machine> Simulation<M> {
             (then, Arrival::At(pod, bytes)) if pod == client && reason(then).is_some() => {
                 return check_refusal(then, &bytes, &sent, (source.ip(), packet.to.ip()));
             }
-            (Then::Reaches(pods) | Then::ReachesByAnotherPort(pods), Arrival::At(pod, bytes)) => (pods.clone(), pod, bytes),
+            (Then::Reaches(pods) | Then::ReachesByAnotherPort(pods), Arrival::At(pod, bytes)) => {
+                (pods.clone(), pod, bytes)
+            }
             (Then::ReachesSame, Arrival::At(pod, bytes)) => {
                 let last = last.context("nothing was reached before")?;
                 (vec![last.server.name], pod, bytes)

@@ -10,7 +10,7 @@ use super::network::Arrival;
 use super::{Machine, Simulation};
 use crate::acceptance::row::{Ask, End, Source, Via};
 use crate::acceptance::state::Protocol;
-use crate::acceptance::world::{HOST, NODE_NAMESPACE, NODES, Pod, SERVED};
+use crate::acceptance::world::{HOST, NODE_NAMESPACE, Pod, SERVED};
 use crate::host::frame::{self, Frame, HOPS, Seen, Tcp, Transport};
 use crate::host::{MemorySocket, MemoryTables};
 
@@ -168,9 +168,7 @@ impl<M: Machine> Simulation<M> {
                 return Ok(Came::Untouched);
             }
             // Nobody listens, and nobody was asked.
-            Arrival::At(pod, bytes)
-                if NODES.contains(&pod) && bytes == sent && !SERVED.contains(&wire.port()) =>
-            {
+            Arrival::At(pod, bytes) if pod.is_node() && bytes == sent && !SERVED.contains(&wire.port()) => {
                 return Ok(Came::Untouched);
             }
             Arrival::At(pod, bytes) => (pod, bytes),
@@ -202,7 +200,11 @@ impl<M: Machine> Simulation<M> {
         // Past the stack the node counts itself as a router.
         let routed = u8::from(conversation.is_forwarded_to(server, wire));
         let hops = frame::hops(&arrived)?;
-        ensure!(hops == HOPS - routed, "{} gets it with {hops} hops left", server.name);
+        ensure!(
+            hops == HOPS - routed,
+            "{} gets it with {hops} hops left",
+            server.name
+        );
         let listens = SERVED.contains(&local.port());
         if !listens && conversation.protocol == Protocol::Udp {
             return Ok(Came::Refusal);

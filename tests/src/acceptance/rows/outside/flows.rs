@@ -38,8 +38,9 @@ fn ports() -> Vec<Row> {
     let all = [
         uplink(&Protocol::EVERY, |case| {
             let talks = OUTSIDERS.map(|client| at_node(case, 40_000).from(client));
-            let row = Row::new("5.12 two clients ask one backend elsewhere from one port, and both are served")
-                .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT));
+            let row =
+                Row::new("5.12 two clients ask one backend elsewhere from one port, and both are served")
+                    .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT));
             let row = converse(row, &talks[0], case.protocol, reaches(&["web-2"]));
             converse(row, &talks[1], case.protocol, by_another_port(&["web-2"]))
                 .step(talks[0].goes_on(case.protocol, Then::ReachesSame))
@@ -64,8 +65,10 @@ fn ports() -> Vec<Row> {
         }),
         uplink(&Protocol::EVERY, |case| {
             let talk = at_node(case, NODE_PORT);
-            let row = Row::new("5.11 a client port that is a NodePort here is not used for the node's own (story B10)")
-                .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT));
+            let row = Row::new(
+                "5.11 a client port that is a NodePort here is not used for the node's own (story B10)",
+            )
+            .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT));
             converse(row, &talk, case.protocol, by_another_port(&["web-2"]))
         }),
     ];
@@ -95,8 +98,9 @@ fn beginnings() -> Vec<Row> {
         }),
         uplink(&[Protocol::Tcp], |case| {
             let talk = at_node(case, 40_012);
-            let row = Row::new("a port is used again right after both sides are done, towards another backend")
-                .state(web(&["web-2"]).node_port(NODE_PORT));
+            let row =
+                Row::new("a port is used again right after both sides are done, towards another backend")
+                    .state(web(&["web-2"]).node_port(NODE_PORT));
             converse(row, &talk, case.protocol, reaches(&["web-2"]))
                 .step(talk.sends(Tcp::Fin, Then::ReachesSame))
                 .step(talk.answers(Tcp::Fin))
@@ -168,8 +172,10 @@ fn lives() -> Vec<Row> {
         }),
         uplink(&[Protocol::Udp], |case| {
             let talk = at_node(case, 40_022);
-            let row = Row::new("7.03, 7.04 datagrams leave a backend elsewhere at once when it is gone (story D27)")
-                .state(web(&["web-2"]).node_port(NODE_PORT));
+            let row = Row::new(
+                "7.03, 7.04 datagrams leave a backend elsewhere at once when it is gone (story D27)",
+            )
+            .state(web(&["web-2"]).node_port(NODE_PORT));
             converse(row, &talk, case.protocol, reaches(&["web-2"]))
                 .state(web(&["web-3"]).node_port(NODE_PORT))
                 .step(talk.datagram(reaches(&["web-3"])))

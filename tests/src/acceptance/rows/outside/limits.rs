@@ -45,12 +45,7 @@ fn martians_of(family: Family) -> Vec<(&'static str, String)> {
 
 fn martians() -> Vec<Row> {
     uplink(&Protocol::EVERY, |case| {
-        let service = |pods: &[&'static str]| {
-            web(pods)
-                .sctp(8080)
-                .node_port(NODE_PORT)
-                .external_ips(&[VIP])
-        };
+        let service = |pods: &[&'static str]| web(pods).sctp(8080).node_port(NODE_PORT).external_ips(&[VIP]);
         let to = VIP.port(PORT, case.family);
         let packet = |source: std::net::IpAddr| {
             Frame::new((source, 4_711).into(), to, transport(case.protocol)).payload(b"odd")
@@ -83,14 +78,26 @@ fn hops() -> Vec<Row> {
             Row::new("a packet whose hops are used up ends at the node, and says so")
                 .state(service)
                 .step(at_node(case, 41_000).hops(1).opens(case.protocol, Then::Expired))
-                .step(at_node(case, 41_001).hops(2).opens(case.protocol, reaches(&["web-2"])))
-                .step(at_node(case, 41_001).hops(1).goes_on(case.protocol, Then::Expired))
+                .step(
+                    at_node(case, 41_001)
+                        .hops(2)
+                        .opens(case.protocol, reaches(&["web-2"])),
+                )
+                .step(
+                    at_node(case, 41_001)
+                        .hops(1)
+                        .goes_on(case.protocol, Then::Expired),
+                )
                 .step(at_node(case, 41_001).goes_on(case.protocol, Then::ReachesSame))
         }),
         uplink(&Protocol::EVERY, |case| {
             Row::new("to a backend here the node is no router")
                 .state(web(&["web-1"]).sctp(8080).node_port(NODE_PORT))
-                .step(at_node(case, 41_002).hops(1).opens(case.protocol, reaches(&["web-1"])))
+                .step(
+                    at_node(case, 41_002)
+                        .hops(1)
+                        .opens(case.protocol, reaches(&["web-1"])),
+                )
         }),
     ];
     all.concat()
@@ -104,10 +111,9 @@ fn headers_of(case: Case) -> usize {
     };
     network
         + match case.protocol {
-            Protocol::Tcp => 20,
             Protocol::Udp => 8,
-            // With the chunk's.
-            Protocol::Sctp => 20,
+            // SCTP's with its chunk's.
+            Protocol::Tcp | Protocol::Sctp => 20,
         }
 }
 
@@ -134,7 +140,11 @@ fn sizes() -> Vec<Row> {
             let fits = usize_of(mtu) - headers_of(case);
             Row::new("3.09 a first datagram that does not fit begins nothing that lasts")
                 .state(web(&[pod]).node_port(NODE_PORT))
-                .step(at_node(case, 41_011).payload(fits + 1).datagram(Then::TooBig(mtu)))
+                .step(
+                    at_node(case, 41_011)
+                        .payload(fits + 1)
+                        .datagram(Then::TooBig(mtu)),
+                )
                 .step(at_node(case, 41_011).payload(fits).datagram(reaches(&[pod])))
         }),
         uplink(&[Protocol::Tcp], |case| {

@@ -12,7 +12,7 @@ use crate::acceptance::world::{OTHER_NODE, OUTSIDERS, Vip, service};
 const NODE_PORT: u16 = 30_183;
 const VIP: Vip = Vip::Number(47);
 const THREE: [&str; 3] = ["web-1", "web-2", "web-3"];
-const AFFINITY: Duration = Duration::from_secs(60);
+const AFFINITY: Duration = Duration::from_mins(1);
 
 pub(super) fn rows() -> Vec<Row> {
     [spread(), short_circuit(), affinity(), changes(), vacancies()].concat()
@@ -143,11 +143,12 @@ fn changes() -> Vec<Row> {
         }),
         uplink(&Protocol::ALL, |case| {
             Row::new("3.47, 3.46 source ranges, external policy Local and clients outside")
-                .state(
-                    external(web(&["web-2"]))
-                        .external_local()
-                        .source_ranges(&["172.30.0.100/32", "fd30::64/128", "10.244.0.0/16", "fd44::/48"]),
-                )
+                .state(external(web(&["web-2"])).external_local().source_ranges(&[
+                    "172.30.0.100/32",
+                    "fd30::64/128",
+                    "10.244.0.0/16",
+                    "fd44::/48",
+                ]))
                 .step(at_vip(case).expect(Expect::Silence))
                 .step(by_way_of(at_vip(case), "web-3").by(&["web-2"]))
                 .state(external(web(&[])).source_ranges(&["172.30.0.100/32", "fd30::64/128"]))
@@ -166,16 +167,22 @@ fn changes() -> Vec<Row> {
 }
 
 fn vacancies() -> Vec<Row> {
-    let all = [
-        uplink(&Protocol::EVERY, |case| {
-            let port = PORT + 1;
-            Row::new("4.08, 4.09, 4.14 ports that are not there, for clients outside")
-                .state(State::from(external(web(&["web-2"]))).with_service_cidrs())
-                .step(at_vip(case).port(port).expect(Expect::Untouched))
-                .step(at_node(case).port(NODE_PORT + 1).expect(Expect::Untouched))
-                .step(case.ask().to(service(WEB, port, case.family)).expect(Expect::Refused))
-                .step(case.ask().to(service(200, PORT, case.family)).expect(Expect::Silence))
-        }),
-    ];
+    let all = [uplink(&Protocol::EVERY, |case| {
+        let port = PORT + 1;
+        Row::new("4.08, 4.09, 4.14 ports that are not there, for clients outside")
+            .state(State::from(external(web(&["web-2"]))).with_service_cidrs())
+            .step(at_vip(case).port(port).expect(Expect::Untouched))
+            .step(at_node(case).port(NODE_PORT + 1).expect(Expect::Untouched))
+            .step(
+                case.ask()
+                    .to(service(WEB, port, case.family))
+                    .expect(Expect::Refused),
+            )
+            .step(
+                case.ask()
+                    .to(service(200, PORT, case.family))
+                    .expect(Expect::Silence),
+            )
+    })];
     all.concat()
 }

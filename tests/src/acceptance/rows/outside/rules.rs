@@ -66,12 +66,9 @@ pub(super) enum Outcome {
 /// Tables 4a and 4b.
 pub(super) fn outcome(client: Client, frontend: Frontend, policy: Policy, place: Place) -> Outcome {
     let all = place.backends();
-    let usable = match (policy, frontend, client) {
-        (Policy::Cluster, _, _) => all.clone(),
-        (Policy::Local, Frontend::ClusterIp, _) | (Policy::Local, _, Client::External) => local(&all),
-        // Clients inside use an external address as if they had asked for the ClusterIP.
-        (Policy::Local, _, Client::Pod | Client::PodSocket | Client::Node) => all.clone(),
-    };
+    // Clients inside use an external address as if they had asked for the ClusterIP of policy Cluster.
+    let confined = policy == Policy::Local && (frontend == Frontend::ClusterIp || client == Client::External);
+    let usable = if confined { local(&all) } else { all.clone() };
     match (usable.is_empty(), all.is_empty()) {
         (false, _) => Outcome::Served(usable),
         (true, true) => Outcome::Rejected,
@@ -100,11 +97,11 @@ pub(super) fn items(client: Client, frontend: Frontend, policy: Policy, place: P
         (_, Client::Pod | Client::PodSocket, Policy::Local) => "3.35",
         (_, Client::Node, Policy::Local) => "3.36",
     });
-    match frontend {
-        Frontend::ClusterIp => items.insert("3.01"),
-        Frontend::NodePort => items.extend(["3.02", "3.38"]) == (),
-        Frontend::ExternalIp | Frontend::LoadBalancerIp => items.extend(["3.01", "3.31"]) == (),
-    };
+    items.extend(match frontend {
+        Frontend::ClusterIp => &["3.01"][..],
+        Frontend::NodePort => &["3.02", "3.38"],
+        Frontend::ExternalIp | Frontend::LoadBalancerIp => &["3.01", "3.31"],
+    });
     match outcome(client, frontend, policy, place) {
         Outcome::Served(backends) => {
             let replaced = backends.iter().any(|it| source(client, it) == Source::Node);

@@ -120,7 +120,6 @@ fn datagrams() -> Vec<Row> {
 
 /// What stands behind IPv6 extension headers is not looked for.
 fn extension_headers() -> Vec<Row> {
-    use crate::acceptance::row::Arrival;
     let rows = uplink(&Protocol::ALL, |case| {
         let transport = match case.protocol {
             Protocol::Tcp => Transport::Tcp(Tcp::Syn),
@@ -148,7 +147,9 @@ fn extension_headers() -> Vec<Row> {
             })
         })
     });
-    rows.into_iter().filter(|row| row.name.contains("IPv6 TCP") || row.name.contains("IPv6 UDP")).collect()
+    rows.into_iter()
+        .filter(|row| row.name.contains("IPv6 TCP") || row.name.contains("IPv6 UDP"))
+        .collect()
 }
 
 /// Puts an extension header of eight bytes, which says nothing, behind the IPv6 header.
@@ -162,7 +163,11 @@ fn with_extension(mut bytes: Vec<u8>, header: u8) -> Vec<u8> {
     let next = std::mem::replace(&mut bytes[NEXT], header);
     bytes[LENGTH] += 8;
     // Padding of four bytes (RFC 8200 section 4.2), or a routing header without segments left.
-    let content = if header == 43 { [next, 0, 0, 0, 0, 0, 0, 0] } else { [next, 0, 1, 4, 0, 0, 0, 0] };
+    let content = if header == 43 {
+        [next, 0, 0, 0, 0, 0, 0, 0]
+    } else {
+        [next, 0, 1, 4, 0, 0, 0, 0]
+    };
     bytes.splice(END..END, content);
     bytes
 }
