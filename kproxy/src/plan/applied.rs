@@ -26,8 +26,10 @@ use super::wanted::{Endpoint, ServicePortName, WantedNode, WantedService};
 #[derive(Clone, Debug)]
 pub struct Applied {
     pub(super) capacity: Capacity,
-    /// Boxed as its neighbour is, since a tree leaves nearly half of its places free.
-    pub(super) wanted: BTreeMap<Name, Box<WantedService>>,
+    /// What is wanted of services that are not as wanted yet. What is wanted of all others is what they are, and not
+    /// kept twice.
+    pub(super) wanted: BTreeMap<Name, WantedService>,
+    /// Boxed, since a tree leaves nearly half of its places free.
     pub(super) services: BTreeMap<Name, Box<AppliedService>>,
     /// Adopted, and not claimed by a wanted service yet.
     pub(super) unclaimed: BTreeMap<ServiceId, AppliedService>,
@@ -91,8 +93,9 @@ impl Applied {
 
     /// Full resync: everything that is wanted; whatever else the maps hold goes.
     pub fn replace(&mut self, wanted: BTreeMap<ServicePortName, WantedService>) -> Plan {
+        let known = self.wanted.keys().chain(self.services.keys());
         let mut changes: BTreeMap<Name, Option<WantedService>> =
-            self.wanted.keys().map(|name| (Arc::clone(name), None)).collect();
+            known.map(|name| (Arc::clone(name), None)).collect();
         changes.extend(
             wanted
                 .into_iter()
@@ -168,19 +171,14 @@ impl Applied {
     ///
     /// Not earlier than [`GRACE`](super::GRACE) after the failure, since nothing is in its grace period afterwards.
     pub fn heal(&mut self, contents: MapContents) -> Plan {
-        let wanted = std::mem::take(&mut self.wanted);
-        let settled = self.settled;
         let former = std::mem::replace(self, Self::adopt(self.capacity, contents));
+        let names = former.services.keys().chain(former.wanted.keys());
+        let wanted = names.map(|name| (Arc::clone(name), former.wanted_of(name)));
+        let wanted = wanted.collect();
         if let Some(node) = former.node.into_wanted() {
             self.node.want(node);
         }
-        self.follow(
-            wanted
-                .into_iter()
-                .map(|(name, service)| (name, Some(*service)))
-                .collect(),
-            settled,
-        )
+        self.follow(wanted, former.settled)
     }
 
     fn follow(&mut self, changes: BTreeMap<Name, Option<WantedService>>, resync: bool) -> Plan {
@@ -217,6 +215,11 @@ impl Applied {
         self.room |= self.frontends.settle(&mut draft);
         self.leave_out_backends(&mut draft.newly_served);
         self.room |= self.addresses.settle(&mut draft);
+        for name in &draft.considered {
+            if !self.troubled.contains(name) && !self.kept.contains_key(name) {
+                self.wanted.remove(name);
+            }
+        }
         draft.finish()
     }
 
@@ -240,18 +243,28 @@ impl Applied {
             dirty.clone_from(&self.troubled);
         }
         for (name, wanted) in changes {
-            let Some(wanted) = wanted else {
-                if self.wanted.remove(&name).is_some() {
-                    dirty.insert(name);
-                }
+            // One name for one service, whoever holds it.
+            let known = self.services.get_key_value(&name);
+            let name = known.map_or(name, |(known, _)| Arc::clone(known));
+            if wanted == self.wanted_of(&name) {
                 continue;
-            };
-            if self.wanted.get(&name).map(|known| &**known) != Some(&wanted) {
-                self.wanted.insert(Arc::clone(&name), Box::new(wanted));
-                dirty.insert(name);
             }
+            match wanted {
+                Some(wanted) => drop(self.wanted.insert(Arc::clone(&name), wanted)),
+                None => drop(self.wanted.remove(&name)),
+            }
+            dirty.insert(name);
         }
         dirty
+    }
+
+    /// What is wanted of a service so far.
+    fn wanted_of(&self, name: &Name) -> Option<WantedService> {
+        if let Some(wanted) = self.wanted.get(name) {
+            return Some(wanted.clone());
+        }
+        let service = self.services.get(name)?;
+        Some(service.as_wanted(&self.frontends))
     }
 }
 
