@@ -147,9 +147,9 @@ impl PortId {
             family,
         } = self;
         ServicePortName {
-            namespace: service.namespace.to_string(),
-            name: service.name.to_string(),
-            port: name.to_string(),
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            port: name.clone(),
             protocol: *protocol,
             family: *family,
         }
