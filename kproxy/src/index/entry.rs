@@ -100,7 +100,7 @@ impl Entry {
                     }
                     Some(_) | None => true,
                 });
-            if wanted.frontends.is_empty() {
+            if wanted.frontends.is_empty() && wanted.left_alone.is_none() {
                 continue;
             }
             let fingerprint = Fingerprint::of(&wanted);
@@ -136,6 +136,17 @@ impl Entry {
         let Some(service) = &self.service else {
             return Vec::new();
         };
+        if service.foreign {
+            let left_alone = service.cluster_ips.iter().map(|address| {
+                let id = PortId {
+                    name: Name::from(""),
+                    protocol: Protocol::TCP,
+                    family: address.family(),
+                };
+                (id, WantedService::left_alone(*address))
+            });
+            return left_alone.collect();
+        }
         let mut compiled = Vec::with_capacity(service.ports.len() * service.cluster_ips.len());
         for port in &service.ports {
             for family in service.cluster_ips.iter().map(|address| address.family()) {
@@ -192,6 +203,7 @@ fn feed(wanted: &WantedService, hasher: &mut impl Hasher) {
         cluster,
         local,
         source_ranges,
+        left_alone,
     } = wanted;
     frontends.len().hash(hasher);
     for (key, frontend) in frontends {
@@ -204,5 +216,5 @@ fn feed(wanted: &WantedService, hasher: &mut impl Hasher) {
         } = frontend;
         (key, flags, affinity_seconds, inside, outside, restricted).hash(hasher);
     }
-    (endpoints, cluster, local, source_ranges).hash(hasher);
+    (endpoints, cluster, local, source_ranges, left_alone).hash(hasher);
 }

@@ -173,9 +173,13 @@ impl Index {
         self.node.as_ref()
     }
 
-    /// The ranges that ClusterIPs come from, in both families.
+    /// The ranges in which an address that is no Service's is nobody's: those that ClusterIPs come from, in both families.
+    /// None, as long as a Service is there that could never be read, since nobody knows its address (semantics 4.09).
     #[must_use]
     pub fn service_cidrs(&self) -> BTreeSet<Cidr> {
+        if self.unread.may_hide_services() {
+            return BTreeSet::new();
+        }
         let cidrs = self.service_cidrs.values().flat_map(|object| &object.cidrs);
         cidrs.copied().collect()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use kproxy_common::{BackendIndex, FrontendKey, Protocol, ServiceId};
+use kproxy_common::{Address, BackendIndex, FrontendKey, Protocol, ServiceId};
 
 use super::addresses::Addresses;
 use super::contents::{Capacity, MapContents};
@@ -164,7 +164,8 @@ impl Applied {
     /// Whether [`Applied::release`] has anything to do, now or later.
     #[must_use]
     pub fn needs_release(&self) -> bool {
-        !self.quarantine.is_empty() || (self.room && !self.troubled.is_empty())
+        let waits = !self.troubled.is_empty() || self.addresses.without_room() > 0;
+        !self.quarantine.is_empty() || (self.room && waits)
     }
 
     /// After a plan failed midway: starts over from what the maps hold, with the same services wanted.
@@ -191,7 +192,7 @@ impl Applied {
         changes: BTreeMap<Name, Option<WantedService>>,
         resync: bool,
     ) -> Plan {
-        self.node.settle(&mut self.addresses, &mut draft);
+        self.node.place(&mut self.addresses);
         let mut dirty = self.take_note(changes);
         if resync {
             self.settled = true;
@@ -215,11 +216,8 @@ impl Applied {
         self.room |= self.frontends.settle(&mut draft);
         self.leave_out_backends(&mut draft.newly_served);
         self.room |= self.addresses.settle(&mut draft);
-        for name in &draft.considered {
-            if !self.troubled.contains(name) && !self.kept.contains_key(name) {
-                self.wanted.remove(name);
-            }
-        }
+        self.node.settle(&self.addresses, &mut draft);
+        self.forget_what_is_so(&draft.considered);
         draft.finish()
     }
 
@@ -244,27 +242,40 @@ impl Applied {
         }
         for (name, wanted) in changes {
             // One name for one service, whoever holds it.
-            let known = self.services.get_key_value(&name);
-            let name = known.map_or(name, |(known, _)| Arc::clone(known));
-            if wanted == self.wanted_of(&name) {
+            let shared = self.services.get_key_value(&name);
+            let name = shared.map_or(name, |(shared, _)| Arc::clone(shared));
+            let known = self.wanted_of(&name);
+            if known == wanted {
                 continue;
             }
+            follow_cluster_ips(&mut self.addresses, known.as_ref(), wanted.as_ref());
             match wanted {
-                Some(wanted) => drop(self.wanted.insert(Arc::clone(&name), wanted)),
-                None => drop(self.wanted.remove(&name)),
-            }
+                Some(wanted) => self.wanted.insert(Arc::clone(&name), wanted),
+                None => self.wanted.remove(&name),
+            };
             dirty.insert(name);
         }
         dirty
     }
+}
 
-    /// What is wanted of a service so far.
-    fn wanted_of(&self, name: &Name) -> Option<WantedService> {
-        if let Some(wanted) = self.wanted.get(name) {
-            return Some(wanted.clone());
+/// What a service port has is exempt from here on, unless it is served there.
+fn follow_cluster_ips(
+    addresses: &mut Addresses,
+    before: Option<&WantedService>,
+    now: Option<&WantedService>,
+) {
+    let of = |wanted: Option<&WantedService>| -> Vec<Address> {
+        wanted.into_iter().flat_map(WantedService::cluster_ips).collect()
+    };
+    let (before, now) = (of(before), of(now));
+    if before != now {
+        for address in now {
+            addresses.allocate(address);
         }
-        let service = self.services.get(name)?;
-        Some(service.as_wanted(&self.frontends))
+        for address in before {
+            addresses.deallocate(address);
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Draft {
             self.addresses.insert(address, now);
             return;
         }
-        let protected = before | now & (AddressRole::BOUND | AddressRole::NODE);
+        let protected = before | now & (AddressRole::EXEMPT | AddressRole::NODE);
         if protected != before {
             self.addresses.insert(address, protected);
         }

@@ -137,6 +137,7 @@ pub(crate) fn services(count: u8, endpoints: u8) -> BTreeMap<ServicePortName, Wa
             cluster: all,
             local: Vec::new(),
             source_ranges: BTreeSet::new(),
+            left_alone: None,
         };
         (name, wanted)
     };

@@ -87,6 +87,7 @@ impl Stage {
             cluster: endpoints(chosen),
             local: Vec::new(),
             source_ranges: BTreeSet::new(),
+            left_alone: None,
         };
         self.apply([(name, wanted)].into());
     }
