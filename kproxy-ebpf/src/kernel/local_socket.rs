@@ -19,8 +19,13 @@ pub(super) fn exists(skb: *mut __sk_buff, tuple: &Tuple) -> bool {
             ([source, destination, ports, 0, 0, 0, 0, 0, 0], 3)
         }
         Family::V6 => {
-            let ([a, b, c, d], [e, f, g, h]) = (tuple.source.words(), tuple.destination.words());
-            ([a, b, c, d, e, f, g, h, ports], 9)
+            let mut words = [0; 9];
+            let (source, rest) = words.split_at_mut(4);
+            source.copy_from_slice(&tuple.source.words());
+            let (destination, last) = rest.split_at_mut(4);
+            destination.copy_from_slice(&tuple.destination.words());
+            last.copy_from_slice(&[ports]);
+            (words, 9)
         }
     };
     let (context, asked, size) = (

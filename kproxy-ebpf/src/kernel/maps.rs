@@ -284,7 +284,9 @@ fn flows(age: Age) -> &'static LruHashMap<Tuple, Flow> {
 #[inline(never)]
 extern "C" fn search_ports(work: *mut Work, tuple: *const Tuple) -> u32 {
     // SAFETY: the only caller has references, and does not use them until this returns.
-    let (work, tuple) = unsafe { (work.as_mut(), tuple.as_ref()) };
+    let work = unsafe { work.as_mut() };
+    // SAFETY: as above.
+    let tuple = unsafe { tuple.as_ref() };
     match (work, tuple) {
         (Some(work), Some(tuple)) => ports::search_own(&Maps, work, tuple) as u32,
         _ => Claim::Failed as u32,

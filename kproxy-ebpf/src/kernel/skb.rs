@@ -118,9 +118,13 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
     fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
         let skb = self.context.skb.skb;
         // SAFETY: the context is the hook's own and this is a plain field.
-        let start = unsafe { (&raw const (*skb).data).read_volatile() } as usize;
+        let start = unsafe { &raw const (*skb).data };
         // SAFETY: as above.
-        let end = unsafe { (&raw const (*skb).data_end).read_volatile() } as usize;
+        let end = unsafe { &raw const (*skb).data_end };
+        // SAFETY: as above.
+        let start = unsafe { start.read_volatile() } as usize;
+        // SAFETY: as above.
+        let end = unsafe { end.read_volatile() } as usize;
         (start + offset + size_of::<T>() <= end).then_some((start + offset) as *mut T)
     }
 }
