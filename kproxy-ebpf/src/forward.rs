@@ -192,8 +192,8 @@ fn side<P: Packet, T: Tables>(packet: &P, tables: &T, segment: &Segment) -> Side
 #[inline(never)]
 fn is_martian<T: Tables>(tables: &T, segment: &Segment) -> bool {
     let source: &Address = &segment.tuple.source;
-    let own = AddressRole::NODE
-        .union(AddressRole::EXEMPT)
+    let own = AddressRole::OWN
+        .union(AddressRole::NODE)
         .union(AddressRole::CLUSTER_IP);
     *source == segment.tuple.destination || !source.is_unicast() || tables.address(source).intersects(own)
 }
