@@ -62,6 +62,20 @@ proptest! {
 }
 
 #[test]
+fn the_node_answers_for_its_own_addresses_itself() {
+    let mut scene = fixed();
+    scene.service.set_ip(scene.node);
+    let tables = scene.tables();
+    let asked = request(&scene, scene.client.ip(), scene.node, b"ping");
+    for door in DOORS {
+        assert_eq!(
+            pass(&tables, door, asked.clone()),
+            (Verdict::Bystander, asked.clone())
+        );
+    }
+}
+
+#[test]
 fn a_fragment_of_an_echo_request_passes() {
     let scene = fixed();
     let tables = scene.tables();

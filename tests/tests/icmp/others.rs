@@ -72,6 +72,33 @@ fn an_error_is_for_one_door_only() {
 }
 
 #[test]
+fn an_error_that_is_not_for_the_sender_is_left_alone() {
+    let scene = scene(false, Walk::Here, Transport::Udp);
+    let (tables, [_, leg]) = played(&scene);
+    // About an answer of the service, and yet sent to the node's own address.
+    let error = message(scene.router, scene.node, kinds(false)[1], &leg.after[ETHERNET..]);
+    assert_eq!(
+        pass(&tables, leg.errors, error.clone()),
+        (Verdict::IcmpUnknown, error)
+    );
+}
+
+#[test]
+fn a_checksum_of_zero_is_never_written_where_it_means_none() {
+    let mut scene = scene(false, Walk::Here, Transport::Udp);
+    let checksum = ETHERNET + 20 + 6;
+    let found = (0..=u16::MAX).find(|payload| {
+        scene.payload = payload.to_be_bytes().to_vec();
+        scene.request()[checksum..checksum + 2] == [0xff, 0xff]
+    });
+    assert!(found.is_some(), "one of all payloads has this sum");
+    let (tables, [leg, _]) = played(&scene);
+    let error = sent(&scene, &leg, kinds(false)[1], 30);
+    let wanted = wanted(&scene, &leg, kinds(false)[1], 30);
+    assert_eq!(pass(&tables, leg.errors, error), (Verdict::IcmpError, wanted));
+}
+
+#[test]
 fn an_error_that_has_no_way_is_dropped_without_an_answer() {
     for v6 in [false, true] {
         let scene = scene(v6, Walk::Elsewhere, Transport::Tcp(Tcp::Syn));
