@@ -34,7 +34,7 @@ fn an_error_about_a_flow_that_is_over_is_left_alone() {
     for v6 in [false, true] {
         let scene = scene(v6, Walk::Pod, Transport::Udp);
         let (tables, legs) = played(&scene);
-        tables.wait(Duration::from_secs(86_400));
+        tables.wait(Duration::from_hours(24));
         for leg in &legs {
             let error = sent(&scene, leg, kinds(v6)[0], 48);
             let (verdict, seen) = pass(&tables, leg.errors, error.clone());
@@ -141,9 +141,10 @@ fn first_fragments_are_quoted_as_well_and_others_have_no_ports() {
             set_hops(bytes, ETHERNET, 63);
         }
         let error = sent(&scene, &leg, kinds(false)[1], 28);
-        let wanted = match verdict {
-            Verdict::IcmpError => wanted(&scene, &leg, kinds(false)[1], 28),
-            _ => error.clone(),
+        let wanted = if verdict == Verdict::IcmpError {
+            wanted(&scene, &leg, kinds(false)[1], 28)
+        } else {
+            error.clone()
         };
         assert_eq!(pass(&tables, leg.errors, error), (verdict, wanted));
     }
@@ -161,9 +162,10 @@ fn an_ipv6_fragment_header_is_stepped_over_in_a_quote() {
             bytes.splice(ETHERNET + 40..ETHERNET + 40, header);
         }
         let error = sent(&scene, &leg, kinds(true)[1], 56);
-        let wanted = match verdict {
-            Verdict::IcmpError => wanted(&scene, &leg, kinds(true)[1], 56),
-            _ => error.clone(),
+        let wanted = if verdict == Verdict::IcmpError {
+            wanted(&scene, &leg, kinds(true)[1], 56)
+        } else {
+            error.clone()
         };
         assert_eq!(pass(&tables, leg.errors, error), (verdict, wanted));
     }

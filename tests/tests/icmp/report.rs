@@ -44,7 +44,7 @@ pub(crate) fn message(
             .ipv6(source.octets(), destination.octets(), HOPS)
             .icmpv6_raw(kind, code, rest)
             .write(&mut bytes, payload),
-        _ => panic!("{source} and {destination} are of two families"),
+        _ => unreachable!("{source} and {destination} are of two families"),
     }
     .expect("a vector takes everything");
     bytes
