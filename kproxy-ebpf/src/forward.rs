@@ -3,6 +3,7 @@
 use kproxy_common::{Address, AddressRole, Applies, DeviceFlags, Door, Flow, FlowState};
 
 use crate::begin;
+use crate::icmp;
 use crate::lookup::{self, Side, Vacancy};
 use crate::packet::Packet;
 use crate::parse::{self, NoTuple, Segment};
@@ -40,6 +41,10 @@ fn enter<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
                 scratch.segment = segment;
                 request(packet, tables, scratch, (door, role))
             }
+            Err(NoTuple::OtherProtocol) if network.is_icmp() => {
+                icmp::enter(packet, tables, scratch, (door, role))
+                    .unwrap_or_else(|| without_tuple(tables, &network, role, NoTuple::OtherProtocol))
+            }
             Err(reason) => without_tuple(tables, &network, role, reason),
         }
     };
@@ -75,7 +80,7 @@ fn without_tuple<T: Tables>(tables: &T, network: &Network, role: AddressRole, re
 fn request<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
-    Scratch { segment, work }: &mut Scratch,
+    Scratch { segment, work, .. }: &mut Scratch,
     (door, role): (Door, AddressRole),
 ) -> Verdict {
     let decided = match known(tables, segment, door, &mut work.flow) {

@@ -14,6 +14,7 @@
 //! * [`begin`]: a new flow, and [`ports`]: the source port it gets
 //! * [`translate`]: the rewrite and its checksums ([`checksum`], [`crc32c`])
 //! * [`forward`], [`reply`]: what enters and what leaves, at pods' doors and at uplinks
+//! * [`icmp`]: errors of others about translated packets, and echo requests
 //! * [`reject`]: ICMP errors of our own
 //! * [`socket`]: the same decisions for a process's socket
 //! * [`verdict`]: outcomes, and the one match from outcome to action
@@ -32,6 +33,7 @@ pub mod begin;
 pub mod checksum;
 pub mod crc32c;
 pub mod forward;
+pub mod icmp;
 pub mod lookup;
 pub mod packet;
 pub mod parse;

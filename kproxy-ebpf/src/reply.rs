@@ -2,8 +2,9 @@
 
 use kproxy_common::{Door, Flow, Nanoseconds};
 
+use crate::icmp;
 use crate::packet::Packet;
-use crate::parse::{self, Segment};
+use crate::parse::{self, NoTuple, Segment};
 use crate::scratch::Scratch;
 use crate::tables::{Age, Tables};
 use crate::track;
@@ -28,8 +29,13 @@ fn leave<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
     let Some(network) = wire::parse(packet) else {
         return Verdict::Bystander;
     };
-    let Ok(segment) = parse::segment(packet, &network) else {
-        return Verdict::Bystander;
+    let segment = match parse::segment(packet, &network) {
+        Ok(segment) => segment,
+        Err(NoTuple::OtherProtocol) if network.is_icmp() => {
+            let verdict = icmp::leave(packet, tables, scratch, door).unwrap_or(Verdict::Bystander);
+            return verdict.counted(tables, door);
+        }
+        Err(_) => return Verdict::Bystander,
     };
     scratch.segment = segment;
     let (segment, flow) = (&scratch.segment, &mut scratch.work.flow);

@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use kproxy_common::{Flow, PortSearch, SnatKey};
 
 use crate::balance::Chosen;
+use crate::icmp::Message;
 use crate::parse::Segment;
 
 /// What is too big for the kernel's stack, which has 512 bytes for a whole chain of calls. Programs begin with whatever
@@ -13,6 +14,8 @@ use crate::parse::Segment;
 pub struct Scratch {
     /// What was read of the packet.
     pub segment: Segment,
+    /// What was read of it if it is an ICMP message.
+    pub message: Message,
     /// What is found out about it.
     pub work: Work,
 }

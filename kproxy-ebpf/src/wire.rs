@@ -1,5 +1,7 @@
 //! Network headers: the only module that knows IPv4 (RFC 791) from IPv6 (RFC 8200).
 
+pub mod quoted;
+
 use kproxy_common::{Address, Family, Protocol, Tuple};
 use network_types::ip::{IpProto, Ipv4Hdr, Ipv6Hdr};
 
@@ -58,6 +60,24 @@ impl Network {
     #[inline(always)]
     pub const fn transport<P: Packet>(&self) -> usize {
         P::NETWORK + self.length
+    }
+
+    /// Whether it carries ICMP, or ICMPv6 directly.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_icmp(&self) -> bool {
+        self.protocol
+            == match self.family {
+                Family::V4 => Protocol::ICMP,
+                Family::V6 => Protocol::ICMPV6,
+            }
+    }
+
+    /// Whether the header has options, which stand in the header itself in IPv4 alone.
+    #[must_use]
+    #[inline(always)]
+    pub fn has_options(&self) -> bool {
+        self.family == Family::V4 && self.length > Ipv4Hdr::LEN
     }
 
     /// Whether an ICMP error may answer the packet. None answers ICMP, and none what may hide it: IPv6 extension headers
@@ -139,11 +159,17 @@ pub fn hops<P: Packet>(packet: &P, family: Family) -> Option<u8> {
 /// Counts this node as a router on the packet's way, which must be allowed one more.
 #[inline(always)]
 pub fn count_hop<P: Packet>(packet: &mut P, family: Family) -> Option<()> {
+    let hops = hops(packet, family)?;
+    replace_hops(packet, family, hops.wrapping_sub(1))
+}
+
+/// Says how many more routers the packet may pass.
+#[inline(always)]
+pub fn replace_hops<P: Packet>(packet: &mut P, family: Family, hops: u8) -> Option<()> {
     match family {
         Family::V4 => {
             let [ttl, protocol]: [u8; 2] = packet.load(P::NETWORK + V4_TTL_AND_PROTOCOL)?;
-            let [old, new] =
-                [ttl, ttl.wrapping_sub(1)].map(|ttl| u32::from(u16::from_ne_bytes([ttl, protocol])));
+            let [old, new] = [ttl, hops].map(|ttl| u32::from(u16::from_ne_bytes([ttl, protocol])));
             packet.store(P::NETWORK + V4_TTL_AND_PROTOCOL, new as u16)?;
             let checksum: u16 = packet.load(P::NETWORK + V4_CHECKSUM)?;
             packet.store(
@@ -151,10 +177,7 @@ pub fn count_hop<P: Packet>(packet: &mut P, family: Family) -> Option<()> {
                 Difference::between([old], [new]).apply(checksum),
             )
         }
-        Family::V6 => {
-            let hops: u8 = packet.load(P::NETWORK + V6_HOP_LIMIT)?;
-            packet.store(P::NETWORK + V6_HOP_LIMIT, hops.wrapping_sub(1))
-        }
+        Family::V6 => packet.store(P::NETWORK + V6_HOP_LIMIT, hops),
     }
 }
 
