@@ -56,6 +56,14 @@ pub enum Verdict {
     DropMap,
     /// The packet changed under the rewrite.
     DropRewrite,
+    /// A later fragment that has come before its first one, and comes again.
+    Requeue,
+    /// A later fragment without a first one, that may be somebody else's.
+    FragmentLost,
+    /// A later fragment without a first one, or of one that was dropped.
+    DropFragment,
+    /// A first fragment of an SCTP packet whose ports would change.
+    DropSctpFragment,
 }
 
 impl From<NoWay> for Verdict {
@@ -91,6 +99,8 @@ pub enum Action {
     Forward,
     /// It becomes an error message and goes back.
     Refuse(Refusal),
+    /// It comes in again, behind what waits already.
+    Requeue,
     /// It ends here.
     Drop,
 }
@@ -106,7 +116,9 @@ impl Verdict {
             | Self::NoTuple(NoTuple::OtherProtocol | NoTuple::Fragment | NoTuple::Truncated)
             | Self::New
             | Self::Established
-            | Self::Reply => Action::Continue,
+            | Self::Reply
+            | Self::FragmentLost => Action::Continue,
+            Self::Requeue => Action::Requeue,
             Self::Hairpin => Action::TurnAround,
             Self::ForwardNew | Self::ForwardEstablished | Self::ForwardReply => Action::Forward,
             Self::Reject | Self::RejectPort => Action::Refuse(Refusal::PortUnreachable),
@@ -120,7 +132,9 @@ impl Verdict {
             | Self::DropPolicy
             | Self::DropPorts
             | Self::DropMap
-            | Self::DropRewrite => Action::Drop,
+            | Self::DropRewrite
+            | Self::DropFragment
+            | Self::DropSctpFragment => Action::Drop,
         }
     }
 
@@ -151,6 +165,10 @@ impl Verdict {
             Self::DropPorts => Some(Counter::DroppedPorts),
             Self::DropMap => Some(Counter::DroppedMap),
             Self::DropRewrite => Some(Counter::DroppedRewrite),
+            Self::Requeue => Some(Counter::FragmentRequeued),
+            Self::FragmentLost => Some(Counter::FragmentLost),
+            Self::DropFragment => Some(Counter::DroppedFragment),
+            Self::DropSctpFragment => Some(Counter::DroppedSctpFragment),
         }
     }
 
