@@ -98,8 +98,16 @@ numbered! {
         MapRetry = "map_retry",
         /// A frontend pointed at a record that had just been freed; it was read again.
         Raced = "raced",
-        /// A fragment to a service address: left alone.
+        /// A later fragment to a service address whose first one was left alone: left alone as well.
         Fragment = "fragment",
+        /// A later fragment came before its first one and was put back at the end of the queue.
+        FragmentRequeued = "fragment_requeued",
+        /// A later fragment whose first one did not come in time, and that may be somebody else's: left alone.
+        FragmentLost = "fragment_lost",
+        /// Dropped: a later fragment whose first one was dropped or did not come in time.
+        DroppedFragment = "dropped_fragment",
+        /// Dropped: a first fragment of an SCTP packet that would need other ports. Its checksum covers what is not there.
+        DroppedSctpFragment = "dropped_sctp_fragment",
         /// A packet to a service address whose headers could not be read: left alone.
         Malformed = "malformed",
         /// A packet to a service address of a protocol without ports: left alone.

@@ -12,6 +12,7 @@
 //! * [`lookup`]: the frontend that stands for a destination, and what a destination without one is
 //! * [`balance`]: a frontend's choice among its backends, with [`admission`] (source ranges) and [`affinity`]
 //! * [`begin`]: a new flow, and [`ports`]: the source port it gets
+//! * [`fragment`]: fragments, which share the fate of the first one
 //! * [`translate`]: the rewrite and its checksums ([`checksum`], [`crc32c`])
 //! * [`forward`], [`reply`]: what enters and what leaves, at pods' doors and at uplinks
 //! * [`icmp`]: errors of others about translated packets, and echo requests
@@ -33,6 +34,7 @@ pub mod begin;
 pub mod checksum;
 pub mod crc32c;
 pub mod forward;
+pub mod fragment;
 pub mod icmp;
 pub mod lookup;
 pub mod packet;

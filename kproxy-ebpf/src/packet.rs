@@ -48,6 +48,10 @@ pub trait Packet {
     /// its field holds the sum of the pseudo header only.
     fn correct_checksum(&mut self, offset: usize, change: ChecksumChange) -> Option<()>;
 
+    /// Tells of a change of bytes that no checksum within the packet makes up for: a device may have summed it up
+    /// (`CHECKSUM_COMPLETE`).
+    fn note_change(&mut self, change: Difference);
+
     /// What [`crc32c::correction`](crate::crc32c::correction) says, for those who call it in another way.
     #[must_use]
     #[inline(always)]

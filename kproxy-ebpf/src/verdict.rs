@@ -66,6 +66,14 @@ pub enum Verdict {
     DropMap,
     /// The packet changed under the rewrite.
     DropRewrite,
+    /// A later fragment that has come before its first one, and comes again.
+    Requeue,
+    /// A later fragment without a first one, that may be somebody else's.
+    FragmentLost,
+    /// A later fragment without a first one, or of one that was dropped.
+    DropFragment,
+    /// A first fragment of an SCTP packet whose ports would change.
+    DropSctpFragment,
 }
 
 impl From<NoWay> for Verdict {
@@ -101,6 +109,8 @@ pub enum Action {
     Forward,
     /// It becomes an error message and goes back.
     Refuse(Refusal),
+    /// It comes in again, behind what waits already.
+    Requeue,
     /// It ends here.
     Drop,
 }
@@ -118,7 +128,9 @@ impl Verdict {
             | Self::Established
             | Self::Reply
             | Self::IcmpError
-            | Self::IcmpUnknown => Action::Continue,
+            | Self::IcmpUnknown
+            | Self::FragmentLost => Action::Continue,
+            Self::Requeue => Action::Requeue,
             Self::Hairpin | Self::IcmpBack | Self::Echo => Action::TurnAround,
             Self::ForwardNew | Self::ForwardEstablished | Self::ForwardReply | Self::IcmpForward => {
                 Action::Forward
@@ -134,7 +146,9 @@ impl Verdict {
             | Self::DropPolicy
             | Self::DropPorts
             | Self::DropMap
-            | Self::DropRewrite => Action::Drop,
+            | Self::DropRewrite
+            | Self::DropFragment
+            | Self::DropSctpFragment => Action::Drop,
         }
     }
 
@@ -168,6 +182,10 @@ impl Verdict {
             Self::DropPorts => Some(Counter::DroppedPorts),
             Self::DropMap => Some(Counter::DroppedMap),
             Self::DropRewrite => Some(Counter::DroppedRewrite),
+            Self::Requeue => Some(Counter::FragmentRequeued),
+            Self::FragmentLost => Some(Counter::FragmentLost),
+            Self::DropFragment => Some(Counter::DroppedFragment),
+            Self::DropSctpFragment => Some(Counter::DroppedSctpFragment),
         }
     }
 

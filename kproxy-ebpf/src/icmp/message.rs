@@ -106,7 +106,7 @@ pub(super) fn read<P: Packet>(packet: &mut P, message: &mut Message) -> Kind {
         return Kind::Other;
     };
     let start = network.transport::<P>();
-    if !network.is_icmp() || network.fragment {
+    if !network.is_icmp() || network.part != Part::Whole {
         return Kind::Other;
     }
     let Some([kind, ..]) = packet.load::<[u8; HEADER]>(start) else {

@@ -74,10 +74,14 @@ fn verdict(counter: Counter) -> Option<Verdict> {
         | Counter::DroppedForwarding
         | Counter::DroppedPorts
         | Counter::DroppedMap
-        | Counter::DroppedRewrite => Verdict::Drop,
+        | Counter::DroppedRewrite
+        | Counter::DroppedFragment
+        | Counter::DroppedSctpFragment => Verdict::Drop,
         Counter::NoFrontend
         | Counter::LeftToPacket
         | Counter::Fragment
+        | Counter::FragmentRequeued
+        | Counter::FragmentLost
         | Counter::Malformed
         | Counter::OtherProtocol
         | Counter::IcmpUnknown
@@ -150,7 +154,13 @@ pub(super) fn reason(
         Counter::OtherProtocol => {
             format!("{protocol} of the node's own processes has no door, since the socket door knows TCP and UDP")
         }
-        Counter::Fragment => "a fragment, which is left alone".into(),
+        Counter::Fragment => "a fragment, which is left alone as the first one was".into(),
+        Counter::FragmentRequeued => "a fragment that waits for the first one, which has the ports".into(),
+        Counter::FragmentLost => "a fragment whose first one did not come in time, so it is left alone".into(),
+        Counter::DroppedFragment => "a fragment whose first one was dropped or did not come in time".into(),
+        Counter::DroppedSctpFragment => {
+            "the checksum of a fragmented SCTP packet can not be corrected for the ports that it would need".into()
+        }
         Counter::Malformed => "its headers can not be read".into(),
         Counter::IcmpError => "an error about one of its packets, which goes back to the sender of that".into(),
         Counter::IcmpUnknown => "an error about a packet that was not translated here, which is left alone".into(),

@@ -178,6 +178,9 @@ impl Packet for Buffer {
         Some(())
     }
 
+    // No device has summed anything up.
+    fn note_change(&mut self, _change: Difference) {}
+
     fn reshape(&mut self, length: usize, room: usize) -> Option<()> {
         if length > self.bytes.len() || length < ETHERNET {
             return None;

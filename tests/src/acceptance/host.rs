@@ -52,7 +52,8 @@ pub fn run(tables: &MemoryTables, hook: Hook, mut packet: Buffer) -> Fate {
         Action::Continue => return Fate::On(packet.bytes),
         Action::Drop => None,
         Action::TurnAround => packet.turn_around(),
-        Action::Forward => Some(()),
+        // By another way, or once more by the same.
+        Action::Forward | Action::Requeue => Some(()),
         Action::Refuse(refusal) => reject::refuse(&mut packet, tables, refusal),
     };
     match returned {
