@@ -4,7 +4,7 @@ use bytemuck::Zeroable as _;
 use kproxy_common::{Family, Port, Protocol, Tuple};
 
 use crate::packet::Packet;
-use crate::wire::{self, Network, quoted};
+use crate::wire::{self, Network, Part, quoted};
 
 /// Length of the header of an error or an echo message.
 const HEADER: usize = 8;
