@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::model::Cidr;
+use crate::model::{Cidr, Name};
 use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol};
 
 /// Names one proxied entry: a port of a Service in one family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePortName {
     /// The Service's namespace.
-    pub namespace: String,
+    pub namespace: Name,
     /// The Service's name.
-    pub name: String,
+    pub name: Name,
     /// The port's name, empty for an unnamed port.
-    pub port: String,
+    pub port: Name,
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
     /// The half of a dual-stack Service.
