@@ -48,6 +48,9 @@ pub struct Network {
     pub protocol: Protocol,
     /// Length of the header in bytes, with IPv4 options.
     pub length: usize,
+    /// How many bytes follow the header, by its own words: a short frame has padding behind them. More than 65,535, of
+    /// many packets in one (`BIG TCP`), count as so many.
+    pub payload: u16,
     /// The packet is a fragment.
     pub fragment: bool,
 }
@@ -72,6 +75,17 @@ impl Network {
     }
 }
 
+/// How many bytes follow a header that says so, or `None` if they are not there. The kernel leaves the field at 0 when
+/// the number is too big for it.
+#[inline(always)]
+fn payload<P: Packet>(packet: &P, said: u32, header: usize) -> Option<u16> {
+    if said == 0 && packet.segment_size() != 0 {
+        return Some(u16::MAX);
+    }
+    let there = packet.length().checked_sub(header as u32)?;
+    (said <= there).then_some(said as u16)
+}
+
 /// Reads the network header. `None` for whatever is not IP or not whole.
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
@@ -79,11 +93,17 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
         ETHERTYPE_IPV4 => {
             let [start, fragment, third, source, destination]: [u32; Ipv4Hdr::LEN / 4] =
                 packet.load(P::NETWORK)?;
-            let [version_and_length, ..] = start.to_ne_bytes();
+            let [version_and_length, _service, high, low] = start.to_ne_bytes();
             let length = usize::from(version_and_length & 0x0f) * 4;
             if version_and_length >> 4 != 4 || length < Ipv4Hdr::LEN {
                 return None;
             }
+            let total = u32::from(u16::from_be_bytes([high, low]));
+            let said = match total.checked_sub(length as u32) {
+                Some(said) => said,
+                None if total == 0 => 0,
+                None => return None,
+            };
             let [_ttl, protocol, ..] = third.to_ne_bytes();
             Some(Network {
                 family: Family::V4,
@@ -91,6 +111,7 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
                 destination: Address::from_v4_word(destination),
                 protocol: Protocol::new(protocol),
                 length,
+                payload: payload(packet, said, length)?,
                 fragment: fragment & (V4_FRAGMENT) != 0,
             })
         }
@@ -101,13 +122,15 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             if version >> 4 != 6 {
                 return None;
             }
-            let [_, _, next_header, _hop_limit] = second.to_ne_bytes();
+            let [high, low, next_header, _hop_limit] = second.to_ne_bytes();
+            let said = u32::from(u16::from_be_bytes([high, low]));
             Some(Network {
                 family: Family::V6,
                 source: Address::from_words([s0, s1, s2, s3]),
                 destination: Address::from_words([d0, d1, d2, d3]),
                 protocol: Protocol::new(next_header),
                 length: Ipv6Hdr::LEN,
+                payload: payload(packet, said, Ipv6Hdr::LEN)?,
                 fragment: next_header == V6_FRAGMENT_HEADER,
             })
         }
