@@ -45,9 +45,8 @@ fn enter<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
             }
             Err(NoTuple::OtherProtocol) if network.is_icmp() => {
                 let decided = icmp::enter(packet, tables, scratch, (door, role));
-                Err(decided.unwrap_or_else(|| {
-                    without_tuple(tables, &scratch.network, role, NoTuple::OtherProtocol)
-                }))
+                Err(decided
+                    .unwrap_or_else(|| without_tuple(tables, &scratch.network, role, NoTuple::OtherProtocol)))
             }
             Err(NoTuple::Fragment) => fragment::follow(tables, scratch, role),
             Err(reason) => Err(without_tuple(tables, network, role, reason)),
