@@ -71,6 +71,8 @@ pub fn run(tables: &MemoryTables, hook: Hook, mut packet: Buffer) -> Fate {
         Action::Forward => return Fate::Forwarded(packet.bytes),
         Action::Drop => None,
         Action::TurnAround => packet.turn_around(),
+        // Once more by the same device.
+        Action::Requeue => Some(()),
         Action::Refuse(refusal) => reject::refuse(&mut packet, tables, refusal),
     };
     match returned {
