@@ -102,6 +102,10 @@ impl Subject {
         let (before, changed) = (Headers::read(&event.bytes), packet.bytes != event.bytes);
         match verdict.action() {
             Action::Drop => Ok(()),
+            Action::Requeue => {
+                ensure!(!changed, "a packet that comes again was changed");
+                Ok(())
+            }
             Action::Refuse(refusal) => {
                 ensure!(!changed, "a packet that is refused was changed before");
                 if reject::refuse(&mut packet, &self.tables, refusal).is_none() {
