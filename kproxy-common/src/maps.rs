@@ -71,6 +71,9 @@ pub const ALL: &[&str] = &[
 /// Entries of `SERVICE_CIDRS`: both families together.
 pub const SERVICE_CIDRS_MAX: u32 = 32;
 
+/// Entries of `DEVICES`.
+pub const DEVICES_MAX: u32 = 4_096;
+
 /// Entries of maps that have one for each family.
 pub const FAMILIES: u32 = 2;
 

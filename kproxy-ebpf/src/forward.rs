@@ -4,6 +4,7 @@ use kproxy_common::{Address, AddressRole, Applies, DeviceFlags, Door, Flow, Flow
 
 use crate::begin;
 use crate::fragment;
+use crate::icmp;
 use crate::lookup::{self, Side, Vacancy};
 use crate::packet::Packet;
 use crate::parse::{self, NoTuple, Segment};
@@ -41,6 +42,11 @@ fn enter<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
             Ok(segment) => {
                 scratch.segment = segment;
                 Ok(())
+            }
+            Err(NoTuple::OtherProtocol) if network.is_icmp() => {
+                let decided = icmp::enter(packet, tables, scratch, (door, role));
+                Err(decided
+                    .unwrap_or_else(|| without_tuple(tables, &scratch.network, role, NoTuple::OtherProtocol)))
             }
             Err(NoTuple::Fragment) => fragment::follow(tables, scratch, role),
             Err(reason) => Err(without_tuple(tables, network, role, reason)),
@@ -204,8 +210,8 @@ fn side<P: Packet, T: Tables>(packet: &P, tables: &T, segment: &Segment) -> Side
 #[inline(never)]
 fn is_martian<T: Tables>(tables: &T, segment: &Segment) -> bool {
     let source: &Address = &segment.tuple.source;
-    let own = AddressRole::NODE
-        .union(AddressRole::EXEMPT)
+    let own = AddressRole::OWN
+        .union(AddressRole::NODE)
         .union(AddressRole::CLUSTER_IP);
     *source == segment.tuple.destination || !source.is_unicast() || tables.address(source).intersects(own)
 }

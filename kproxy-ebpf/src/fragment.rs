@@ -172,6 +172,7 @@ fn find_first<T: Tables>(tables: &T, scratch: &mut Scratch, may_wait: bool) -> F
         segment,
         work,
         requeues,
+        message: _,
     } = scratch;
     *segment = Segment::of_later_fragment(network);
     let key = &mut work.datagram;

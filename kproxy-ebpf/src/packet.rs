@@ -34,6 +34,9 @@ pub trait Packet {
     /// Whether a socket of the node would be given a packet with this tuple.
     fn has_socket(&self, tuple: &Tuple) -> bool;
 
+    /// Makes everything up to this offset readable, as far as the packet goes; without it only the first headers are.
+    fn reach(&mut self, offset: usize);
+
     /// Loads a value, in wire order, or `None` beyond the end of what is readable.
     fn load<T: Pod>(&self, offset: usize) -> Option<T>;
 
@@ -69,7 +72,7 @@ pub trait Packet {
 pub struct ChecksumChange {
     /// Change of the addresses.
     pub addresses: Difference,
-    /// Change of the ports.
+    /// Change of the ports, or of whatever else the transport protocol carries.
     pub ports: Difference,
     /// A checksum of zero means "none" and stays (UDP over IPv4, RFC 768).
     pub zero_is_none: bool,

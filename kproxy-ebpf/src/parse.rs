@@ -230,6 +230,15 @@ pub fn segment<P: Packet>(packet: &P, network: &Network) -> Result<Segment, NoTu
             _ => NoTuple::OtherProtocol,
         });
     }
+    let least = match network.protocol {
+        Protocol::TCP => 20,
+        Protocol::SCTP => 16,
+        Protocol::UDP => 8,
+        _ => 0,
+    };
+    if network.payload < least {
+        return Err(NoTuple::Truncated);
+    }
     let offset = network.transport::<P>();
     let (ports, flags) = match network.protocol {
         Protocol::TCP => {

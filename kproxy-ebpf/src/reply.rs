@@ -3,6 +3,7 @@
 use kproxy_common::{Door, Flow, Nanoseconds};
 
 use crate::fragment;
+use crate::icmp;
 use crate::packet::Packet;
 use crate::parse::{self, NoTuple, Segment};
 use crate::scratch::Scratch;
@@ -35,6 +36,10 @@ fn leave<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
             if let Err(verdict) = fragment::follow_out(tables, scratch) {
                 return verdict.counted(tables, door);
             }
+        }
+        Err(NoTuple::OtherProtocol) if scratch.network.is_icmp() => {
+            let verdict = icmp::leave(packet, tables, scratch, door).unwrap_or(Verdict::Bystander);
+            return verdict.counted(tables, door);
         }
         Err(NoTuple::OtherProtocol | NoTuple::Truncated) => return Verdict::Bystander,
     }

@@ -5,6 +5,7 @@ use kproxy_common::{Flow, FragmentKey, PortSearch, SnatKey};
 
 use crate::balance::Chosen;
 use crate::fragment::Requeues;
+use crate::icmp::Message;
 use crate::parse::Segment;
 use crate::wire::Network;
 
@@ -17,6 +18,8 @@ pub struct Scratch {
     pub network: Network,
     /// ... and of its transport header.
     pub segment: Segment,
+    /// What was read of it if it is an ICMP message.
+    pub message: Message,
     /// What is found out about it.
     pub work: Work,
     /// How often packets were put back: meant to outlive the packet.

@@ -30,13 +30,23 @@ pub enum Verdict {
     ForwardEstablished,
     /// The same for [`Verdict::Reply`].
     ForwardReply,
+    /// An ICMP error about a translated packet, translated.
+    IcmpError,
+    /// The same, and goes out by the way that was found for it.
+    IcmpForward,
+    /// The same, and goes back out by the device it came from.
+    IcmpBack,
+    /// An ICMP error to a service or the node about no packet that was translated here.
+    IcmpUnknown,
+    /// An echo request to a service, which became its answer.
+    Echo,
     /// Longer than what fits on its way.
     TooBig,
     /// It has passed too many routers to go on.
     TimeExceeded,
     /// It would begin a flow, but no packet from outside can have its source address.
     DropMartian,
-    /// No way to where it goes after the rewrite.
+    /// No way to where it goes after the rewrite; for an ICMP error also one that is too narrow or too long.
     DropRoute,
     /// The machine forwards nothing that comes in by this device.
     DropForwarding,
@@ -117,10 +127,14 @@ impl Verdict {
             | Self::New
             | Self::Established
             | Self::Reply
+            | Self::IcmpError
+            | Self::IcmpUnknown
             | Self::FragmentLost => Action::Continue,
             Self::Requeue => Action::Requeue,
-            Self::Hairpin => Action::TurnAround,
-            Self::ForwardNew | Self::ForwardEstablished | Self::ForwardReply => Action::Forward,
+            Self::Hairpin | Self::IcmpBack | Self::Echo => Action::TurnAround,
+            Self::ForwardNew | Self::ForwardEstablished | Self::ForwardReply | Self::IcmpForward => {
+                Action::Forward
+            }
             Self::Reject | Self::RejectPort => Action::Refuse(Refusal::PortUnreachable),
             Self::TooBig => Action::Refuse(Refusal::TooBig),
             Self::TimeExceeded => Action::Refuse(Refusal::TimeExceeded),
@@ -151,6 +165,9 @@ impl Verdict {
             Self::New | Self::ForwardNew => Some(Counter::New),
             Self::Established | Self::ForwardEstablished => Some(Counter::Established),
             Self::Reply | Self::ForwardReply => Some(Counter::Reply),
+            Self::IcmpError | Self::IcmpForward | Self::IcmpBack => Some(Counter::IcmpError),
+            Self::IcmpUnknown => Some(Counter::IcmpUnknown),
+            Self::Echo => Some(Counter::Echo),
             Self::TooBig => Some(Counter::TooBig),
             Self::TimeExceeded => Some(Counter::TimeExceeded),
             Self::DropMartian => Some(Counter::DroppedMartian),

@@ -1,5 +1,7 @@
 //! Network headers: the only module that knows IPv4 (RFC 791) from IPv6 (RFC 8200).
 
+pub mod quoted;
+
 use kproxy_common::{Address, Family, Protocol, Tuple};
 use network_types::ip::{IpProto, Ipv4Hdr, Ipv6Hdr};
 
@@ -83,6 +85,9 @@ pub struct Network {
     /// Length of the header in bytes, with IPv4 options or IPv6's fragment header: a byte, since the verifier limits what
     /// is added to a pointer into a packet.
     pub length: u8,
+    /// How many bytes follow the header, by its own words: a short frame has padding behind them. More than 65,535, of
+    /// many packets in one (`BIG TCP`), count as so many.
+    pub payload: u16,
     /// Which part of a datagram it is.
     pub part: Part,
     /// What its fragments have in common.
@@ -97,6 +102,7 @@ impl Default for Network {
             destination: Address::unspecified(Family::V4),
             protocol: Protocol::new(0),
             length: 0,
+            payload: 0,
             part: Part::Whole,
             identification: 0,
         }
@@ -109,6 +115,24 @@ impl Network {
     #[inline(always)]
     pub const fn transport<P: Packet>(&self) -> usize {
         P::NETWORK + self.length as usize
+    }
+
+    /// Whether it carries ICMP, or ICMPv6 directly.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_icmp(&self) -> bool {
+        self.protocol
+            == match self.family {
+                Family::V4 => Protocol::ICMP,
+                Family::V6 => Protocol::ICMPV6,
+            }
+    }
+
+    /// Whether the header has options, which stand in the header itself in IPv4 alone.
+    #[must_use]
+    #[inline(always)]
+    pub fn has_options(&self) -> bool {
+        self.family == Family::V4 && usize::from(self.length) > Ipv4Hdr::LEN
     }
 
     /// Whether an ICMP error may answer the packet. None answers ICMP, and none what may hide it: IPv6 extension headers
@@ -127,6 +151,17 @@ impl Network {
     }
 }
 
+/// How many bytes follow a header that says so, or `None` if they are not there. The kernel leaves the field at 0 when
+/// the number is too big for it.
+#[inline(always)]
+fn payload<P: Packet>(packet: &P, said: u32, header: usize) -> Option<u16> {
+    if said == 0 && packet.segment_size() != 0 {
+        return Some(u16::MAX);
+    }
+    let there = packet.length().checked_sub(header as u32)?;
+    (said <= there).then_some(said as u16)
+}
+
 /// Reads the network header. `None` for whatever is not IP or not whole.
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
@@ -134,11 +169,17 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
         ETHERTYPE_IPV4 => {
             let [start, fragment, third, source, destination]: [u32; Ipv4Hdr::LEN / 4] =
                 packet.load(P::NETWORK)?;
-            let [version_and_length, ..] = start.to_ne_bytes();
+            let [version_and_length, _service, high, low] = start.to_ne_bytes();
             let length = usize::from(version_and_length & 0x0f) * 4;
             if version_and_length >> 4 != 4 || length < Ipv4Hdr::LEN {
                 return None;
             }
+            let total = u32::from(u16::from_be_bytes([high, low]));
+            let said = match total.checked_sub(length as u32) {
+                Some(said) => said,
+                None if total == 0 => 0,
+                None => return None,
+            };
             let [_ttl, protocol, ..] = third.to_ne_bytes();
             Some(Network {
                 family: Family::V4,
@@ -146,6 +187,7 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
                 destination: Address::from_v4_word(destination),
                 protocol: Protocol::new(protocol),
                 length: length as u8,
+                payload: payload(packet, said, length)?,
                 part: Part::new(fragment & V4_FRAGMENT != 0, fragment & V4_FRAGMENT_OFFSET != 0),
                 identification: u32::from_be(fragment) >> 16,
             })
@@ -157,14 +199,17 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             if version >> 4 != 6 {
                 return None;
             }
-            let [_, _, next_header, _hop_limit] = second.to_ne_bytes();
+            let [high, low, next_header, _hop_limit] = second.to_ne_bytes();
             let (protocol, length, fragment, identification) = v6_fragment(packet, next_header);
+            // What the fragment header takes is not the transport protocol's.
+            let whole = payload(packet, u32::from(u16::from_be_bytes([high, low])), Ipv6Hdr::LEN)?;
             Some(Network {
                 family: Family::V6,
                 source: Address::from_words([s0, s1, s2, s3]),
                 destination: Address::from_words([d0, d1, d2, d3]),
                 protocol: Protocol::new(protocol),
                 length: length as u8,
+                payload: whole.checked_sub((length - Ipv6Hdr::LEN) as u16)?,
                 part: Part::new(fragment & V6_FRAGMENT != 0, fragment & V6_FRAGMENT_OFFSET != 0),
                 identification,
             })
@@ -229,11 +274,17 @@ pub fn hops<P: Packet>(packet: &P, family: Family) -> Option<u8> {
 /// Counts this node as a router on the packet's way, which must be allowed one more.
 #[inline(always)]
 pub fn count_hop<P: Packet>(packet: &mut P, family: Family) -> Option<()> {
+    let hops = hops(packet, family)?;
+    replace_hops(packet, family, hops.wrapping_sub(1))
+}
+
+/// Says how many more routers the packet may pass.
+#[inline(always)]
+pub fn replace_hops<P: Packet>(packet: &mut P, family: Family, hops: u8) -> Option<()> {
     match family {
         Family::V4 => {
             let [ttl, protocol]: [u8; 2] = packet.load(P::NETWORK + V4_TTL_AND_PROTOCOL)?;
-            let [old, new] =
-                [ttl, ttl.wrapping_sub(1)].map(|ttl| u32::from(u16::from_ne_bytes([ttl, protocol])));
+            let [old, new] = [ttl, hops].map(|ttl| u32::from(u16::from_ne_bytes([ttl, protocol])));
             packet.store(P::NETWORK + V4_TTL_AND_PROTOCOL, new as u16)?;
             let checksum: u16 = packet.load(P::NETWORK + V4_CHECKSUM)?;
             packet.store(
@@ -241,10 +292,7 @@ pub fn count_hop<P: Packet>(packet: &mut P, family: Family) -> Option<()> {
                 Difference::between([old], [new]).apply(checksum),
             )
         }
-        Family::V6 => {
-            let hops: u8 = packet.load(P::NETWORK + V6_HOP_LIMIT)?;
-            packet.store(P::NETWORK + V6_HOP_LIMIT, hops.wrapping_sub(1))
-        }
+        Family::V6 => packet.store(P::NETWORK + V6_HOP_LIMIT, hops),
     }
 }
 

@@ -44,7 +44,8 @@ static NODE_ADDRESSES: Array<Address> = Array::with_max_entries(maps::FAMILIES, 
 #[map]
 static POD_RANGES: Array<AddressRange> = Array::with_max_entries(maps::FAMILIES, 0);
 #[map]
-static DEVICES: HashMap<DeviceIndex, Device> = HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
+static DEVICES: HashMap<DeviceIndex, Device> =
+    HashMap::with_max_entries(maps::DEVICES_MAX, BPF_F_NO_PREALLOC);
 #[map]
 static SNAT_PORTS: LruHashMap<SnatKey, PortSearch> = LruHashMap::with_max_entries(16_384, 0);
 #[map]

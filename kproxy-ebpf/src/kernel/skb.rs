@@ -17,7 +17,7 @@ use kproxy_ebpf::{NoWay, Packet, Way};
 use super::{local_socket, way};
 
 /// The most that is read of a packet's headers behind the link's: IPv4 with all options, TCP without.
-const HEADERS: u32 = 60 + 20;
+const HEADERS: usize = 60 + 20;
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
 /// `skb->pkt_type` of a packet that came in for this machine.
@@ -39,12 +39,9 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
     /// Wraps a context. Headers that lie in page fragments are pulled into the linear part, where they can be read.
     #[inline(always)]
     pub(crate) fn new(context: &'a TcContext) -> Self {
-        let wanted = context.len().min(LINK as u32 + HEADERS);
-        if context.data() + wanted as usize > context.data_end() {
-            // If it fails, the packet is short of headers, and is judged so.
-            let _ = context.pull_data(wanted);
-        }
-        Self { context }
+        let mut packet = Self { context };
+        packet.reach(LINK + HEADERS);
+        packet
     }
 
     /// The context, for the log.
@@ -186,6 +183,15 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
     #[inline(always)]
     fn sctp_correction(changed: u32, length: u16) -> u32 {
         sctp_correction(changed, length.into())
+    }
+
+    #[inline(always)]
+    fn reach(&mut self, offset: usize) {
+        let wanted = self.context.len().min(offset as u32);
+        if self.context.data() + wanted as usize > self.context.data_end() {
+            // If it fails, the packet is short of headers, and is judged so.
+            let _ = self.context.pull_data(wanted);
+        }
     }
 
     #[inline(always)]

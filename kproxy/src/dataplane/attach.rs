@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use aya_obj::generated::bpf_attach_type as hook;
 
+use super::doors::{self, DeviceDoor};
 use super::error::{AttachError, OpenError};
 use super::pins::{Pins, children, remove_link};
 use super::programs::Programs;
@@ -27,12 +28,6 @@ pub(super) const SOCKET_DOOR: [(&str, hook); 8] = [
     ("recvmsg6", hook::BPF_CGROUP_UDP6_RECVMSG),
     ("getpeername4", hook::BPF_CGROUP_INET4_GETPEERNAME),
     ("getpeername6", hook::BPF_CGROUP_INET6_GETPEERNAME),
-];
-
-/// Programs of a pod door with their hooks.
-pub(super) const POD_DOOR: [(&str, hook); 2] = [
-    ("pod_ingress", hook::BPF_TCX_INGRESS),
-    ("pod_egress", hook::BPF_TCX_EGRESS),
 ];
 
 /// Ends the name of a pin that is not in its place yet.
@@ -99,14 +94,18 @@ pub(super) fn attach_cgroup(
     Ok(())
 }
 
-/// Opens a pod door at the host end of a pod's interface.
-pub(super) fn attach_pod(
-    programs: &Programs,
+/// Opens a door on a device. One of another kind that is open there is closed first: no packet meets both.
+pub(super) fn attach_device(
+    programs: &mut Programs,
     pins: &Pins,
+    door: DeviceDoor,
     index: u32,
     device: &str,
-) -> Result<(), AttachError> {
-    for (name, attach_type) in POD_DOOR {
+) -> Result<(), OpenError> {
+    for other in DeviceDoor::ALL.into_iter().filter(|other| *other != door) {
+        close(pins, other, index)?;
+    }
+    for (name, attach_type) in door.programs() {
         let expected = Hook::Device {
             index,
             attach_type: attach_type as u32,
@@ -124,9 +123,7 @@ pub(super) fn attach_pod(
                 source,
             },
         };
-        let program = programs
-            .descriptor(name)
-            .map_err(|error| failed(("finding", error)))?;
+        let program = programs.classifier(name)?;
         attach(
             &pins.device_link(name, index),
             program,
@@ -139,8 +136,8 @@ pub(super) fn attach_pod(
     Ok(())
 }
 
-/// Gives every open pod door the present programs. To be called when stale links are removed.
-pub(super) fn replace_pod_doors(programs: &Programs, pins: &Pins) -> Result<(), OpenError> {
+/// Gives every open door of a device the present programs. To be called when stale links are removed.
+pub(super) fn replace_doors(programs: &mut Programs, pins: &Pins) -> Result<(), OpenError> {
     for path in children(&pins.links())? {
         let Some((name, index)) = door_of(&path) else {
             continue;
@@ -153,7 +150,7 @@ pub(super) fn replace_pod_doors(programs: &Programs, pins: &Pins) -> Result<(), 
                 source,
             }
         };
-        let program = programs.descriptor(name).map_err(failed("finding"))?;
+        let program = programs.classifier(name)?;
         let Some(link) = Link::pinned(&path).map_err(failed("opening the pin of"))? else {
             continue;
         };
@@ -205,9 +202,16 @@ fn fresh(pin: &Path) -> PathBuf {
     name.into()
 }
 
-/// Closes a pod door. A device that is gone took its programs along and leaves only the pins.
+/// Closes the door of a device. A device that is gone took its programs along and leaves only the pins.
 pub(super) fn detach(pins: &Pins, index: u32) -> Result<(), OpenError> {
-    for (name, _) in POD_DOOR {
+    for door in DeviceDoor::ALL {
+        close(pins, door, index)?;
+    }
+    Ok(())
+}
+
+fn close(pins: &Pins, door: DeviceDoor, index: u32) -> Result<(), OpenError> {
+    for (name, _) in door.programs() {
         remove_link(&pins.device_link(name, index))?;
     }
     Ok(())
@@ -238,7 +242,7 @@ pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Closes every pod door but these; answers the devices whose doors were closed.
+/// Closes the doors of every device but these; answers the devices whose doors were closed.
 pub(super) fn detach_others(pins: &Pins, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>, OpenError> {
     let paths = children(&pins.links())?;
     let gone: BTreeSet<u32> = paths
@@ -267,8 +271,8 @@ pub(super) fn is_ours(path: &Path) -> bool {
 /// The program and the interface index in the name of a device link's pin.
 fn door_of(path: &Path) -> Option<(&'static str, u32)> {
     let name = path.file_name()?.to_str()?;
-    POD_DOOR.iter().find_map(|(program, _)| {
+    doors::programs().find_map(|(program, _)| {
         let index = name.strip_prefix(program)?.strip_prefix('-')?;
-        Some((*program, index.parse().ok()?))
+        Some((program, index.parse().ok()?))
     })
 }

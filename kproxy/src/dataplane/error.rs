@@ -139,7 +139,7 @@ pub enum AttachError {
     },
     /// The kernel has no TCX.
     #[error(
-        "attaching {program} to {device}: this kernel has no TCX links; kproxy needs Linux 6.6 or newer for its pod doors"
+        "attaching {program} to {device}: this kernel has no TCX links; kproxy needs Linux 6.6 or newer for its doors on devices"
     )]
     NoTcx {
         /// The program.
@@ -159,6 +159,14 @@ pub enum AttachError {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// Whether a device vanished meanwhile: then there is nothing to attach to and nothing to worry about.
+    #[must_use]
+    pub fn device_is_gone(&self) -> bool {
+        matches!(self, Self::Attach(error) if error.device_is_gone())
+    }
 }
 
 impl AttachError {

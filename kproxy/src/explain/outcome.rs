@@ -60,7 +60,9 @@ pub(super) fn deciding<'a>(counted: impl IntoIterator<Item = &'a Counter>) -> Op
 /// What an outcome means for the packet. `None` if it is only a remark.
 fn verdict(counter: Counter) -> Option<Verdict> {
     Some(match counter {
-        Counter::New | Counter::Established | Counter::Reply | Counter::Hairpin => Verdict::Forward,
+        Counter::New | Counter::Established | Counter::Reply | Counter::Hairpin | Counter::IcmpError => {
+            Verdict::Forward
+        }
         Counter::Rejected | Counter::RejectedPort | Counter::TooBig | Counter::TimeExceeded => {
             Verdict::Reject
         }
@@ -81,7 +83,9 @@ fn verdict(counter: Counter) -> Option<Verdict> {
         | Counter::FragmentRequeued
         | Counter::FragmentLost
         | Counter::Malformed
-        | Counter::OtherProtocol => Verdict::Pass,
+        | Counter::OtherProtocol
+        | Counter::IcmpUnknown
+        | Counter::Echo => Verdict::Pass,
         Counter::Promoted
         | Counter::PortTranslated
         | Counter::Affinity
@@ -158,6 +162,9 @@ pub(super) fn reason(
             "the checksum of a fragmented SCTP packet can not be corrected for the ports that it would need".into()
         }
         Counter::Malformed => "its headers can not be read".into(),
+        Counter::IcmpError => "an error about one of its packets, which goes back to the sender of that".into(),
+        Counter::IcmpUnknown => "an error about a packet that was not translated here, which is left alone".into(),
+        Counter::Echo => "an echo request, which is answered for the service".into(),
         Counter::Promoted => "the peer has answered for the first time".into(),
         Counter::PortTranslated => "its source port was taken".into(),
         Counter::Affinity => "the service keeps this client with the backend it had before".into(),

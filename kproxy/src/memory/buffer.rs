@@ -148,6 +148,8 @@ impl Packet for Buffer {
         self.sockets.contains(tuple)
     }
 
+    fn reach(&mut self, _offset: usize) {}
+
     fn load<T: Pod>(&self, offset: usize) -> Option<T> {
         let bytes = self.bytes.get(offset..offset.checked_add(size_of::<T>())?)?;
         Some(bytemuck::pod_read_unaligned(bytes))

@@ -114,6 +114,15 @@ impl MemoryTables {
                 Action::WriteNodeAddress { family, address } => {
                     self.node_addresses.insert(*family, *address);
                 }
+                Action::WritePodRange { family, range } => {
+                    self.pod_ranges.insert(*family, *range);
+                }
+                Action::PutDevice { index, device } => {
+                    self.devices.insert(*index, *device);
+                }
+                Action::RemoveDevice { index } => {
+                    self.devices.remove(index);
+                }
             }
         }
     }

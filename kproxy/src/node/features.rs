@@ -1,7 +1,8 @@
 //! What the kernel can do, found by asking it and not by its version: distributions add and remove features.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 
 use aya::maps::MapType;
 use aya::programs::tc::TcAttachType;
@@ -61,6 +62,28 @@ pub fn check() -> Result<(), MissingFeatures> {
         .trim()
         .to_owned();
     Err(MissingFeatures { release, missing })
+}
+
+/// Whether route lookups of programs name the source address that the kernel would use (`BPF_FIB_LOOKUP_SRC`, Linux 6.7).
+/// The kernel's own types have the flag's name then; where they can not be read, it is as if there were none, and the
+/// devices' primary addresses count.
+#[must_use]
+pub fn route_source() -> bool {
+    let types = File::open("/sys/kernel/btf/vmlinux");
+    types.is_ok_and(|types| names(BufReader::new(types), b"BPF_FIB_LOOKUP_SRC\0"))
+}
+
+/// Whether a name, with the zero that ends it, is among the strings of BTF (Documentation/bpf/btf.rst, 2.1).
+fn names(mut types: impl BufRead, name: &[u8]) -> bool {
+    let mut string = Vec::new();
+    loop {
+        string.clear();
+        match types.read_until(0, &mut string) {
+            Ok(1..) if string == name => return true,
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return false,
+        }
+    }
 }
 
 fn list(missing: &[Feature]) -> String {
@@ -146,6 +169,15 @@ mod tests {
             "this kernel (6.1.0) lacks: TCX links (Linux 6.6 with CONFIG_NET_XGRESS), ring buffers (Linux 5.8); \
              boot a newer kernel, or one built with what is named"
         );
+    }
+
+    #[test]
+    fn a_name_is_found_whole() {
+        let names = |text: &str| names(text.as_bytes(), b"flag\0");
+        assert!(names("\u{1}\0\0int\0flag\0more\0"));
+        for text in ["", "flag", "a_flag\0", "flags\0", "Flag\0"] {
+            assert!(!names(text), "{text:?}");
+        }
     }
 
     /// Needs root. The machines that run the tests have everything.

@@ -45,6 +45,9 @@ impl From<&Plan> for Change {
                 | Action::RemoveSourceRange { .. }
                 | Action::WriteServiceCidr { .. }
                 | Action::WriteNodeAddress { .. }
+                | Action::WritePodRange { .. }
+                | Action::PutDevice { .. }
+                | Action::RemoveDevice { .. }
                 | Action::PutAddress { .. }
                 | Action::RemoveAddress { .. }
                 | Action::RemoveFrontend { .. } => {}
@@ -236,9 +239,9 @@ mod tests {
         for (row, action, protocol, retired, served) in rows {
             let service = protocol.map(|protocol| {
                 Arc::new(ServicePortName {
-                    namespace: "test".to_owned(),
-                    name: "dns".to_owned(),
-                    port: String::new(),
+                    namespace: "test".into(),
+                    name: "dns".into(),
+                    port: "".into(),
                     protocol,
                     family: Family::V4,
                 })

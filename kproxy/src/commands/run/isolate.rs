@@ -16,7 +16,11 @@ pub(super) fn isolate(plan: &Plan) -> Vec<Plan> {
             (Some(service), _) => services.entry(service).or_default().push(step.clone()),
             (
                 None,
-                Action::PutAddress { .. } | Action::WriteServiceCidr { .. } | Action::WriteNodeAddress { .. },
+                Action::PutAddress { .. }
+                | Action::WriteServiceCidr { .. }
+                | Action::WriteNodeAddress { .. }
+                | Action::WritePodRange { .. }
+                | Action::PutDevice { .. },
             ) => node.steps.push(step.clone()),
             (None, _) => {}
         }
@@ -46,7 +50,7 @@ mod tests {
             Arc::new(ServicePortName {
                 namespace: "default".into(),
                 name: name.into(),
-                port: String::new(),
+                port: "".into(),
                 protocol: Protocol::TCP,
                 family: Family::V4,
             })

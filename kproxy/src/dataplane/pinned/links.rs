@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 
 use super::Pinned;
-use crate::dataplane::attach::{POD_DOOR, SOCKET_DOOR};
+use crate::dataplane::attach::SOCKET_DOOR;
+use crate::dataplane::doors;
 use crate::dataplane::error::OpenError;
 use crate::dataplane::pins::{children, version_path};
 use crate::dataplane::sys::link::{Hook, Link};
@@ -62,8 +63,9 @@ impl Pinned {
 
 /// The program that a pin is named after; device links end in an interface index.
 fn program_of(pin: &str) -> &str {
-    let programs = SOCKET_DOOR.iter().chain(&POD_DOOR).map(|(name, _)| *name);
+    let programs = SOCKET_DOOR.into_iter().chain(doors::programs());
     programs
+        .map(|(name, _)| name)
         .filter(|name| pin.starts_with(name))
         .max_by_key(|name| name.len())
         .unwrap_or(pin)
