@@ -8,6 +8,8 @@ use aya::programs::tc::TcAttachType;
 use aya::programs::{ProgramError, ProgramType, SchedClassifier};
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported};
 
+use crate::dataplane::DeviceHooks;
+
 /// Something the kernel has had since a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Feature {
@@ -107,8 +109,17 @@ const PROBES: &[(Feature, Probe)] = &[
         feature("error codes from connect programs (bpf_set_retval)", "5.18", None),
         Probe::Helper(SOCKET_DOOR, BpfHelper::BPF_FUNC_set_retval),
     ),
-    (feature("TCX links", "6.6", Some("CONFIG_NET_XGRESS")), Probe::Tcx),
 ];
+
+/// How programs get onto devices here: by TCX where the kernel has it.
+#[must_use]
+pub fn device_hooks() -> DeviceHooks {
+    if present(&Probe::Tcx) {
+        DeviceHooks::Tcx
+    } else {
+        DeviceHooks::Clsact
+    }
+}
 
 const fn feature(name: &'static str, since: &'static str, option: Option<&'static str>) -> Feature {
     Feature { name, since, option }
@@ -152,5 +163,6 @@ mod tests {
     #[test]
     fn this_kernel_has_it_all() {
         assert_eq!(check(), Ok(()));
+        assert_eq!(device_hooks(), DeviceHooks::Tcx);
     }
 }

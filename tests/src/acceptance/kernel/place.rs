@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use kproxy::dataplane::{Dataplane, Options, Sizes};
+use kproxy::node::features;
 use kproxy_common::{Settings, maps};
 
 use crate::cluster::environment::Environment;
@@ -41,6 +42,7 @@ impl Place {
                     ..Sizes::default()
                 },
                 settings: Settings::DEFAULT,
+                device_hooks: features::device_hooks(),
             },
         })
     }

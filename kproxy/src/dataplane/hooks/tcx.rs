@@ -1,0 +1,50 @@
+//! TCX links, pinned under the names of program and device. Kernel 6.6.
+
+use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use aya_obj::generated::bpf_attach_type;
+
+use super::{Direction, Spot};
+use crate::dataplane::attach::spot_of;
+use crate::dataplane::error::OpenError;
+use crate::dataplane::links::{self, Failure};
+use crate::dataplane::pins::{Pins, children, remove_link};
+use crate::dataplane::sys::link::{Hook, Target};
+
+/// The directory of the pins.
+#[derive(Debug)]
+pub(in crate::dataplane) struct Tcx(PathBuf);
+
+impl Tcx {
+    pub(super) fn new(pins: &Pins) -> Self {
+        Self(pins.links())
+    }
+
+    pub(super) fn attach(&self, spot: &Spot, program: BorrowedFd<'_>) -> Result<(), Failure> {
+        let attach_type = match spot.direction {
+            Direction::Ingress => bpf_attach_type::BPF_TCX_INGRESS,
+            Direction::Egress => bpf_attach_type::BPF_TCX_EGRESS,
+        };
+        let expected = Hook::Device {
+            index: spot.index,
+            attach_type: attach_type as u32,
+        };
+        let target = Target::DeviceFirst(spot.index);
+        links::put(&self.pin(spot), program, target, attach_type, expected)
+    }
+
+    pub(super) fn detach(&self, spot: &Spot) -> Result<(), OpenError> {
+        remove_link(&self.pin(spot)).map(drop)
+    }
+
+    pub(super) fn occupied(&self) -> Result<BTreeSet<Spot>, OpenError> {
+        let pins = children(&self.0)?;
+        Ok(pins.iter().filter_map(|pin| spot_of(pin)).collect())
+    }
+
+    fn pin(&self, spot: &Spot) -> PathBuf {
+        self.0.join(format!("{}-{}", spot.program, spot.index))
+    }
+}
