@@ -10,6 +10,7 @@ use kproxy::dataplane::DeviceHooks;
 use kproxy::node::features;
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Load, Node, Via};
 use kproxy_tests::echo::{Options, Outcome};
+use kproxy_tests::patience::patience;
 use serde_json::json;
 
 /// A bound against hanging, not a measurement.
@@ -89,7 +90,7 @@ impl Story {
 }
 
 fn until_answered(client: &Host, to: SocketAddr) -> anyhow::Result<()> {
-    let deadline = Instant::now() + BOUND;
+    let deadline = Instant::now() + patience(BOUND);
     loop {
         let reports = client.ask(Via::Packet, &Options::to(to))?;
         let report = reports.first().context("a client without a report")?;
