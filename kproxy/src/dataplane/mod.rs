@@ -77,6 +77,15 @@ pub fn give_back_memory() {
     sys::heap::give_back();
 }
 
+/// The cookie of this thread's network namespace.
+///
+/// # Errors
+///
+/// ENOPROTOOPT before Linux 5.14.
+pub fn network_namespace() -> std::io::Result<u64> {
+    sys::namespace::cookie()
+}
+
 /// The kernel's half of kproxy. One task owns it.
 pub struct Dataplane {
     programs: Programs,

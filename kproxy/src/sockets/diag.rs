@@ -58,6 +58,29 @@ impl Diag {
         sockets.into_iter().collect()
     }
 
+    /// Whether the kernel can end sockets.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says: EPERM without `CAP_NET_ADMIN`.
+    pub fn can_destroy(&mut self) -> io::Result<bool> {
+        // A socket that nobody has: nothing is bound to port 0.
+        let nobody = ConnectedSocket {
+            cookie: 0,
+            destination: Endpoint {
+                address: Address::unspecified(Family::V4),
+                port: Port::new(0),
+            },
+            family: AF_INET,
+            id: SocketId::new_v4(),
+        };
+        match self.destroy(&nobody) {
+            Ok(_) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Ends a socket: its process gets ECONNABORTED, and the socket is not connected any more. False if it has gone
     /// meanwhile.
     ///

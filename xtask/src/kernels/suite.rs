@@ -38,12 +38,11 @@ const NEEDS_TCX: &str = "--skip pods::pod_doors_are_replaced_in_place --skip res
 /// The commands, each of which ends with its own status.
 pub(super) fn steps(scope: Scope, kernel: &Kernel) -> Vec<String> {
     let test = |name: &str, arguments: &str| format!("/target/debug/deps/{name} {arguments}");
+    let check = "/target/debug/kproxy check".to_owned();
     match scope {
         Scope::Quick => {
-            let mut steps = vec![format!(
-                "KPROXY_ACCEPTANCE_EVERY=40 {}",
-                test("acceptance_kernel", "")
-            )];
+            let part = format!("KPROXY_ACCEPTANCE_EVERY=40 {}", test("acceptance_kernel", ""));
+            let mut steps = vec![check, part];
             if !kernel.has_tcx {
                 steps.push(test("clsact", "the_way_can_be_changed"));
             }
@@ -52,6 +51,7 @@ pub(super) fn steps(scope: Scope, kernel: &Kernel) -> Vec<String> {
         Scope::Full => {
             let skipped = if kernel.has_tcx { "" } else { NEEDS_TCX };
             vec![
+                check,
                 test("clsact", "--test-threads=1"),
                 test("dataplane", &format!("--test-threads=2 {skipped}")),
                 test("stale_udp", "--test-threads=1"),

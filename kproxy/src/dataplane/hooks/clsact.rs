@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
 
 use super::filter::{Filter, Filters, Place};
 use super::{Direction, Spot};
@@ -27,6 +30,25 @@ const PLACE: Place = Place {
 
 /// The kind of queueing discipline that has both hooks.
 const KIND: &str = "clsact";
+
+/// Tries it in a network namespace that ends with its thread.
+pub(super) fn is_supported() -> io::Result<bool> {
+    let attempt = || -> io::Result<bool> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        match Filters::open()?.add_discipline(LOOPBACK, KIND) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    let thread = thread::Builder::new().spawn(attempt)?;
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the attempt panicked")))
+}
+
+/// The first device of every network namespace.
+const LOOPBACK: u32 = 1;
 
 /// The filters of one kproxy.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ mod filter;
 mod tcx;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -30,6 +31,20 @@ pub enum DeviceHooks {
     Tcx,
     /// Filters below a clsact queueing discipline, which stay with their device.
     Clsact,
+}
+
+impl DeviceHooks {
+    /// Asks the kernel, without changing anything.
+    ///
+    /// # Errors
+    ///
+    /// When it does not say, for example for want of a capability.
+    pub fn is_supported(self) -> io::Result<bool> {
+        match self {
+            Self::Tcx => tcx::is_supported(),
+            Self::Clsact => clsact::is_supported(),
+        }
+    }
 }
 
 /// A hook of a device.

@@ -1,9 +1,12 @@
 //! TCX links, pinned under the names of program and device. Kernel 6.6.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
+use aya::programs::tc::TcAttachType;
+use aya::programs::{ProgramError, SchedClassifier};
 use aya_obj::generated::bpf_attach_type;
 
 use super::{Direction, Spot};
@@ -12,6 +15,18 @@ use crate::dataplane::error::OpenError;
 use crate::dataplane::links::{self, Failure};
 use crate::dataplane::pins::{Pins, children, remove_link};
 use crate::dataplane::sys::link::{Hook, Target};
+
+/// Before 6.6 the kernel does not know what it is asked.
+pub(super) fn is_supported() -> io::Result<bool> {
+    // Every network namespace has this device.
+    match SchedClassifier::query_tcx("lo", TcAttachType::Ingress) {
+        Ok(_) => Ok(true),
+        Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EINVAL) => {
+            Ok(false)
+        }
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
 
 /// The directory of the pins.
 #[derive(Debug)]

@@ -1,0 +1,137 @@
+//! How the kernel is asked for a feature. Nothing is changed by it.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use aya::maps::MapType;
+use aya::programs::ProgramType;
+use aya::sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported};
+use kproxy_common::Family;
+
+use crate::causes::one_line;
+use crate::dataplane::{self, DeviceHooks};
+use crate::node::{families, mounts};
+use crate::sockets::diag::Diag;
+
+/// The kernel's own types, as bytes (Documentation/bpf/btf.rst).
+const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// Whether a feature is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is.
+    Present,
+    /// It is not.
+    Missing,
+    /// The kernel did not say, for this reason.
+    Unknown(String),
+}
+
+/// How to ask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Probe {
+    Map(MapType),
+    Program(ProgramType),
+    Helper(ProgramType, BpfHelper),
+    DeviceHooks(DeviceHooks),
+    /// A mounted cgroup v2.
+    Cgroup,
+    NamespaceCookie,
+    /// The file with the kernel's types.
+    Types,
+    /// A name in it.
+    Type(&'static str),
+    UdpSockets,
+    SocketEnd,
+    IpV6,
+    Forwarding,
+}
+
+impl Probe {
+    pub(super) fn ask(self) -> Presence {
+        match self {
+            Self::Map(kind) => presence(is_map_supported(kind)),
+            Self::Program(kind) => presence(is_program_supported(kind)),
+            Self::Helper(kind, helper) => presence(is_helper_supported(kind, helper)),
+            Self::DeviceHooks(way) => presence(way.is_supported()),
+            Self::Cgroup => found(mounts::cgroup(None).is_ok()),
+            Self::NamespaceCookie => presence(unless(dataplane::network_namespace(), libc::ENOPROTOOPT)),
+            Self::Types => found(Path::new(TYPES).exists()),
+            Self::Type(name) => match fs::read(TYPES) {
+                Ok(types) => found(names(&types, name)),
+                Err(error) => Presence::Unknown(error.to_string()),
+            },
+            Self::UdpSockets => {
+                let listed = Diag::open().and_then(|mut diag| diag.connected_udp(Family::V4));
+                presence(unless(listed, libc::ENOENT))
+            }
+            Self::SocketEnd => presence(Diag::open().and_then(|mut diag| diag.can_destroy())),
+            Self::IpV6 => found(families::in_kernel().contains(&Family::V6)),
+            Self::Forwarding => found(forwards()),
+        }
+    }
+}
+
+fn found(is_there: bool) -> Presence {
+    if is_there {
+        Presence::Present
+    } else {
+        Presence::Missing
+    }
+}
+
+fn presence(answer: Result<bool, impl Error + 'static>) -> Presence {
+    match answer {
+        Ok(is_there) => found(is_there),
+        Err(error) => Presence::Unknown(one_line(&error)),
+    }
+}
+
+/// True if it works, false if it fails with the error of kernels that lack it.
+fn unless<T>(answer: io::Result<T>, lack: i32) -> io::Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(lack) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a name is among the strings of the kernel's types, each of which ends with a zero byte.
+fn names(types: &[u8], name: &str) -> bool {
+    types
+        .split(|byte| *byte == 0)
+        .any(|string| string == name.as_bytes())
+}
+
+/// For every family that the kernel has.
+fn forwards() -> bool {
+    families::in_kernel().iter().all(|family| {
+        let path = match family {
+            Family::V4 => "/proc/sys/net/ipv4/ip_forward",
+            Family::V6 => "/proc/sys/net/ipv6/conf/all/forwarding",
+        };
+        fs::read_to_string(path).is_ok_and(|value| value.trim() != "0")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_names_are_found_among_types() {
+        let types = b"\x9f\xeb\x01\0BPF_FIB_LOOKUP_SRC_NOT\0a\0BPF_FIB_LOOKUP_MARK\0";
+        assert!(names(types, "BPF_FIB_LOOKUP_MARK"));
+        assert!(!names(types, "BPF_FIB_LOOKUP_SRC"));
+    }
+
+    #[test]
+    fn only_the_error_of_a_lack_is_one() {
+        let failed = |number| io::Result::<()>::Err(io::Error::from_raw_os_error(number));
+        assert_eq!(unless(Ok(()), libc::ENOENT).ok(), Some(true));
+        assert_eq!(unless(failed(libc::ENOENT), libc::ENOENT).ok(), Some(false));
+        assert_eq!(unless(failed(libc::EPERM), libc::ENOENT).ok(), None);
+    }
+}
