@@ -106,6 +106,23 @@ impl Address {
             }
     }
 
+    /// Whether it may be one host's: neither unspecified nor loopback, multicast or broadcast.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_unicast(self) -> bool {
+        let [first, ..] = match self.family() {
+            Family::V4 => self.v4_word().to_ne_bytes(),
+            Family::V6 => self.words()[0].to_ne_bytes(),
+        };
+        let is_group = match self.family() {
+            // 224.0.0.0/4 and 240.0.0.0/4 (RFC 1112 section 4).
+            Family::V4 => first >= 224,
+            // ff00::/8 (RFC 4291 section 2.7).
+            Family::V6 => first == 0xff,
+        };
+        !is_group && !self.is_unspecified() && !self.is_loopback()
+    }
+
     /// The address as the standard library knows it.
     #[must_use]
     pub fn ip(self) -> IpAddr {

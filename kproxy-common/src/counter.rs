@@ -29,6 +29,10 @@ numbered! {
         PodIngress = "pod_ingress",
         /// A packet to a pod.
         PodEgress = "pod_egress",
+        /// A packet from outside.
+        UplinkIngress = "uplink_ingress",
+        /// A packet to the outside.
+        UplinkEgress = "uplink_egress",
     }
 }
 
@@ -66,6 +70,17 @@ numbered! {
         DroppedUnallocated = "dropped_unallocated",
         /// Dropped: endpoints exist, but policy allows none of them here.
         DroppedPolicy = "dropped_policy",
+        /// Dropped: it would begin a flow, but its source address is one that no packet from outside can have.
+        DroppedMartian = "dropped_martian",
+        /// Dropped: no route to where it goes after the rewrite, or one that packets can not be redirected by.
+        DroppedRoute = "dropped_route",
+        /// Dropped: this machine does not forward packets that come in by this device
+        /// (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
+        DroppedForwarding = "dropped_forwarding",
+        /// Answered: too big for its way, the sender was told the size that fits (RFC 1191, RFC 8201).
+        TooBig = "too_big",
+        /// Answered: its time to live ended here.
+        TimeExceeded = "time_exceeded",
         /// Dropped: no free source port towards the backend.
         DroppedPorts = "dropped_ports",
         /// Dropped: a flow could not be recorded, also at the second try.

@@ -66,8 +66,11 @@ bitflags! {
         const INGRESS = 1 << 0;
         /// When it leaves by one.
         const EGRESS = 1 << 1;
-        /// After the rewrite the packet is sent out by the device it came from, around the stack (hairpin).
+        /// After the rewrite the packet is sent out around the stack: at a pod's door by the device it came from
+        /// (hairpin), at an uplink by the one that the routes say.
         const REDIRECT = 1 << 2;
+        /// At uplinks; without it, at pods' doors. No flow goes by both.
+        const UPLINK = 1 << 3;
     }
 }
 

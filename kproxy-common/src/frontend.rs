@@ -18,9 +18,10 @@ bitflags! {
         const NODE = 1 << 1;
         /// The ClusterIP of a service that is served: its other ports are rejected (semantics 4.08).
         const CLUSTER_IP = 1 << 2;
-        /// An address of a `ServiceCIDR` that is bound to an interface of this node: what is no service there belongs to
-        /// whoever listens, and is never dropped as unallocated (semantics 4.13).
-        const BOUND = 1 << 3;
+        /// What is no service there is somebody else's, and never dropped as unallocated, wherever ClusterIPs come from:
+        /// it is bound to an interface of this node (semantics 4.13), or the ClusterIP of a service that is not served
+        /// here.
+        const EXEMPT = 1 << 3;
     }
 }
 

@@ -7,6 +7,9 @@
 //! * [`range`]: who may ask a service, and where ClusterIPs come from
 //! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
 //! * [`socket`]: what the socket door remembers about a socket
+//! * [`spare`]: source ports that nobody else on the node uses
+//! * [`snat`]: how source ports towards a destination are found
+//! * [`device`]: what is known about network devices
 //! * [`counter`]: every outcome at every door
 //! * [`name`]: names of services, for people
 //! * [`check`]: how a value names its key
@@ -28,21 +31,27 @@ pub mod affinity;
 pub mod backend;
 pub mod check;
 pub mod counter;
+pub mod device;
 pub mod flow;
 pub mod frontend;
 pub mod maps;
 pub mod name;
 pub mod range;
 pub mod settings;
+pub mod snat;
 pub mod socket;
+pub mod spare;
 
 pub use address::{Address, Family, Port, Protocol};
 pub use affinity::{Affinity, AffinityKey};
 pub use backend::{Backend, BackendFlags, BackendIndex, Epoch, Generation};
 pub use counter::{Counter, Door};
+pub use device::{Device, DeviceFlags, DeviceIndex};
 pub use flow::{Applies, Flow, FlowState, Tuple};
 pub use frontend::{AddressRole, Frontend, FrontendFlags, FrontendKey, ServiceId, SlotRun};
 pub use name::ServiceName;
 pub use range::{AddressRange, RangeSetId, SourceRange};
 pub use settings::{Nanoseconds, Settings};
+pub use snat::{PortSearch, SnatKey};
 pub use socket::{SocketFlow, SocketFlowKey, SocketPeer, StalePeer};
+pub use spare::SparePorts;

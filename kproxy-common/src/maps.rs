@@ -3,7 +3,7 @@
 use crate::address::Family;
 
 /// Part of the pin path. Raised whenever a key, a value or their meaning changes.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// `hash`: [`crate::Address`] -> [`crate::AddressRole`].
 pub const ADDRESSES: &str = "ADDRESSES";
@@ -27,8 +27,14 @@ pub const AFFINITY: &str = "AFFINITY";
 pub const SOURCE_RANGES: &str = "SOURCE_RANGES";
 /// `array`: `u32` -> [`crate::AddressRange`], up to the first unset one; [`SERVICE_CIDRS_MAX`] entries.
 pub const SERVICE_CIDRS: &str = "SERVICE_CIDRS";
-/// `array`: [`node_address_index`] -> [`crate::Address`], the node's own address that Kubernetes knows, or unspecified.
+/// `array`: [`family_index`] -> [`crate::Address`], the node's own address that Kubernetes knows, or unspecified.
 pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
+/// `array`: [`family_index`] -> [`crate::AddressRange`], the addresses that the local-traffic detector takes for pods'.
+pub const POD_RANGES: &str = "POD_RANGES";
+/// `hash`: [`crate::DeviceIndex`] -> [`crate::Device`].
+pub const DEVICES: &str = "DEVICES";
+/// `LRU hash`: [`crate::SnatKey`] -> [`crate::PortSearch`].
+pub const SNAT_PORTS: &str = "SNAT_PORTS";
 /// `hash`: [`crate::ServiceId`] -> [`crate::ServiceName`], for people only; may name ids that are free again.
 pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
 /// `array` of one: [`crate::Settings`], those of the programs in force, which can not be read back from them without
@@ -51,6 +57,9 @@ pub const ALL: &[&str] = &[
     SOURCE_RANGES,
     SERVICE_CIDRS,
     NODE_ADDRESSES,
+    POD_RANGES,
+    DEVICES,
+    SNAT_PORTS,
     SERVICE_NAMES,
     LOADED_SETTINGS,
     COUNTERS,
@@ -59,13 +68,13 @@ pub const ALL: &[&str] = &[
 /// Entries of `SERVICE_CIDRS`: both families together.
 pub const SERVICE_CIDRS_MAX: u32 = 32;
 
-/// Entries of `NODE_ADDRESSES`.
-pub const NODE_ADDRESSES_MAX: u32 = 2;
+/// Entries of maps that have one for each family.
+pub const FAMILIES: u32 = 2;
 
-/// The index of a family's address in `NODE_ADDRESSES`.
+/// The index of a family's entry in maps that have one for each family.
 #[must_use]
 #[inline(always)]
-pub const fn node_address_index(family: Family) -> u32 {
+pub const fn family_index(family: Family) -> u32 {
     match family {
         Family::V4 => 0,
         Family::V6 => 1,

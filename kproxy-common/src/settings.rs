@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::address::Family;
+use crate::spare::SparePorts;
 
 /// A span of time, or a moment of the kernel's monotonic clock (`bpf_ktime_get_ns`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
@@ -38,12 +39,16 @@ pub struct Settings {
     /// Cookie of the node's own network namespace (`SO_NETNS_COOKIE`): who lives there is a process of the node. 0 if
     /// it is not known, and then no process is taken for one.
     pub node_namespace: u64,
+    /// Whether the kernel's route lookup names a source address (`BPF_FIB_LOOKUP_SRC`, Linux 6.7): 0 or 1.
+    pub route_source: u64,
+    /// Ports of the node's addresses that flows may take whose client's own port is taken.
+    pub spare_ports: SparePorts,
     /// The families in which `NodePorts` are served on loopback addresses, to the node's own processes: see
     /// [`Settings::loopback_node_ports`].
     pub loopback_node_ports: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 40);
+const _: () = assert!(size_of::<Settings>() == 64);
 
 impl Settings {
     /// What the programs use when the agent sets nothing else.
@@ -52,6 +57,8 @@ impl Settings {
         tcp_idle: Nanoseconds::from_seconds(86_400),
         touch_after: Nanoseconds::from_seconds(1),
         node_namespace: 0,
+        route_source: 1,
+        spare_ports: SparePorts::DEFAULT,
         loopback_node_ports: 0,
     };
 

@@ -38,8 +38,8 @@ pub struct Chosen {
     pub generation: Generation,
     /// Its port.
     pub port: Port,
-    /// Always 0.
-    pub padding: u16,
+    /// State of its record.
+    pub flags: BackendFlags,
     /// The service port it belongs to.
     pub service: ServiceId,
     /// Its record's epoch.
@@ -47,7 +47,7 @@ pub struct Chosen {
     /// Its record.
     pub index: BackendIndex,
     /// Always 0.
-    pub more_padding: u32,
+    pub padding: u32,
 }
 
 impl Chosen {
@@ -59,11 +59,11 @@ impl Chosen {
             address: backend.address,
             generation: backend.generation,
             port: backend.port,
-            padding: 0,
+            flags: backend.flags,
             service: backend.service,
             epoch: backend.epoch,
             index,
-            more_padding: 0,
+            padding: 0,
         }
     }
 }

@@ -25,10 +25,8 @@ const ZERO_BYTES: [u32; LENGTH_BITS] = {
 
 /// What to exclusive-or to the checksum field of an SCTP packet of `length` bytes, whose first word, as it lies in
 /// memory, changes by the bits in `changed`. Both the field and the result are as they lie in memory.
-///
-/// A function of its own in the kernel, for numbers only: it shares no stack with its caller's loops.
 #[must_use]
-#[inline(never)]
+#[inline(always)]
 pub fn correction(changed: u32, length: u16) -> u32 {
     let mut difference = u32::from_le(changed);
     for (bit, power) in ZERO_BYTES.iter().enumerate() {

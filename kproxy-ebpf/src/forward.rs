@@ -1,12 +1,13 @@
-//! Requests: a packet that enters by a pod's door.
+//! Packets that enter: requests of a pod, requests from outside, and answers for clients outside.
 
-use bytemuck::Zeroable as _;
-use kproxy_common::{AddressRole, Applies, Door, Flow};
+use kproxy_common::{Address, AddressRole, Applies, DeviceFlags, Door, Flow, FlowState};
 
 use crate::begin;
-use crate::lookup::{self, Vacancy};
+use crate::lookup::{self, Side, Vacancy};
 use crate::packet::Packet;
 use crate::parse::{self, NoTuple, Segment};
+use crate::ports;
+use crate::scratch::{Scratch, Work};
 use crate::tables::{InsertError, Tables};
 use crate::track;
 use crate::translate;
@@ -15,7 +16,18 @@ use crate::wire::{self, Network};
 
 /// Decides on a packet that comes from a pod, and translates it.
 #[inline(always)]
-pub fn pod_ingress<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
+pub fn pod_ingress<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch) -> Verdict {
+    enter(packet, tables, scratch, Door::PodIngress)
+}
+
+/// Decides on a packet that comes in by an uplink, and translates it.
+#[inline(always)]
+pub fn uplink_ingress<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch) -> Verdict {
+    enter(packet, tables, scratch, Door::UplinkIngress)
+}
+
+#[inline(always)]
+fn enter<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch, door: Door) -> Verdict {
     let Some(network) = wire::parse(packet) else {
         return Verdict::Bystander;
     };
@@ -24,11 +36,14 @@ pub fn pod_ingress<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict 
         stranger(packet, tables, &network)
     } else {
         match parse::segment(packet, &network) {
-            Ok(segment) => request(packet, tables, &segment, role),
+            Ok(segment) => {
+                scratch.segment = segment;
+                request(packet, tables, scratch, (door, role))
+            }
             Err(reason) => without_tuple(tables, &network, role, reason),
         }
     };
-    verdict.counted(tables, Door::PodIngress)
+    verdict.counted(tables, door)
 }
 
 /// A packet to an address that is neither a service's nor the node's.
@@ -60,39 +75,170 @@ fn without_tuple<T: Tables>(tables: &T, network: &Network, role: AddressRole, re
 fn request<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
-    segment: &Segment,
-    role: AddressRole,
+    Scratch { segment, work }: &mut Scratch,
+    (door, role): (Door, AddressRole),
 ) -> Verdict {
-    let now = tables.now();
-    let mut flow = Flow::zeroed();
-    if let Some(age) = track::find(tables, &segment.tuple, &mut flow)
-        && flow.applies.contains(Applies::INGRESS)
-    {
-        if !track::is_over(tables, Door::PodIngress, segment, &flow, now) {
-            return match track::note(tables, Door::PodIngress, segment, (age, &flow), now) {
-                Ok(()) => finish(packet, segment, &flow, Verdict::Established),
-                Err(InsertError::Exists | InsertError::Failed) => Verdict::DropMap,
-            };
-        }
-        track::remove(tables, age, &segment.tuple, &flow);
+    let decided = match known(tables, segment, door, &mut work.flow) {
+        Some(verdict) => verdict,
+        None => begin(packet, tables, work, segment, (door, role)),
+    };
+    if matches!(decided, Verdict::New | Verdict::Established | Verdict::Reply) {
+        finish(packet, segment, (door, &work.flow), decided)
+    } else {
+        decided
     }
-    // Two calls, one after the other: the kernel's stack has no room for one within the other.
-    let begun = begin::choose(tables, segment, role, now, &mut flow)
-        .and_then(|()| begin::record(tables, &segment.tuple, now, &mut flow));
+}
+
+/// What the packet is in a flow that is known and goes on.
+#[inline(always)]
+fn known<T: Tables>(tables: &T, segment: &Segment, door: Door, flow: &mut Flow) -> Option<Verdict> {
+    let now = tables.now();
+    let age = track::find(tables, &segment.tuple, flow)?;
+    if !track::applies(flow, door) {
+        return None;
+    }
+    let is_reply = flow.state.contains(FlowState::REPLY);
+    // At a pod's door, what enters is a request, or else the client is its own backend, and no other can be asked.
+    let over = if is_reply {
+        door == Door::UplinkIngress && track::is_left_over(tables, segment, flow, now)
+    } else {
+        track::is_over(tables, door, segment, flow, now)
+    };
+    if over {
+        track::remove(tables, age, &segment.tuple, flow);
+        return None;
+    }
+    Some(match track::note(tables, door, segment, (age, flow), now) {
+        Ok(()) if is_reply => Verdict::Reply,
+        Ok(()) => Verdict::Established,
+        Err(InsertError::Exists | InsertError::Failed) => Verdict::DropMap,
+    })
+}
+
+/// Begins a flow.
+#[inline(always)]
+fn begin<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    work: &mut Work,
+    segment: &Segment,
+    (door, role): (Door, AddressRole),
+) -> Verdict {
+    work.flow.seen = tables.now();
+    // One call after the other: the kernel's stack has no room for one within the other.
+    let begun = if door == Door::UplinkIngress {
+        from_outside(packet, tables, work, segment, role)
+    } else {
+        begin::choose(tables, work, segment, role, (door, Side::Inside))
+            .and_then(|()| ports::record(tables, door, work, &segment.tuple, true))
+    };
     match begun {
-        Ok(()) => finish(packet, segment, &flow, Verdict::New),
+        Ok(()) => Verdict::New,
         Err(verdict) => verdict,
     }
 }
 
+/// Begins a flow for a packet from outside.
 #[inline(always)]
-fn finish<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow, verdict: Verdict) -> Verdict {
+fn from_outside<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    work: &mut Work,
+    segment: &Segment,
+    role: AddressRole,
+) -> Result<(), Verdict> {
+    // The middle of a connection to the node itself: most of what comes in here.
+    if !segment.begins() && !role.intersects(AddressRole::SERVICE.union(AddressRole::CLUSTER_IP)) {
+        return Err(Verdict::Bystander);
+    }
+    let door = Door::UplinkIngress;
+    let side = side(packet, tables, segment);
+    begin::choose(tables, work, segment, role, (door, side))?;
+    if is_martian(tables, segment) {
+        return Err(Verdict::DropMartian);
+    }
+    let mut keeps = true;
+    if work.flow.applies.contains(Applies::REDIRECT) {
+        begin::take_source(packet, tables, segment, &mut work.flow)?;
+        keeps = keeps_port(packet, tables, segment, &work.flow);
+    }
+    ports::record(tables, door, work, &segment.tuple, keeps)
+}
+
+/// Whether the node may use the client's own port in its place: clients ask for no NodePort there, and no socket of the
+/// node has the same peer.
+#[inline(never)]
+fn keeps_port<P: Packet, T: Tables>(packet: &P, tables: &T, segment: &Segment, flow: &Flow) -> bool {
+    !ports::is_node_port(tables, flow, &segment.tuple)
+        && !packet.has_socket(&flow.twin(segment.tuple.protocol))
+}
+
+/// Which side a client is on, as the local-traffic detector sees it.
+#[inline(never)]
+fn side<P: Packet, T: Tables>(packet: &P, tables: &T, segment: &Segment) -> Side {
+    let is_inside = || {
+        let device = tables.device(packet.device());
+        device.is_some_and(|device| device.flags.contains(DeviceFlags::INSIDE))
+    };
+    if tables.pod_range(segment.family).contains(&segment.tuple.source) || is_inside() {
+        Side::Inside
+    } else {
+        Side::Outside
+    }
+}
+
+/// Whether no packet from outside can have this source address: the node's own, a ClusterIP, loopback, multicast, or
+/// the one it goes to (RFC 1812 section 5.3.7).
+#[inline(never)]
+fn is_martian<T: Tables>(tables: &T, segment: &Segment) -> bool {
+    let source: &Address = &segment.tuple.source;
+    let own = AddressRole::NODE
+        .union(AddressRole::EXEMPT)
+        .union(AddressRole::CLUSTER_IP);
+    *source == segment.tuple.destination || !source.is_unicast() || tables.address(source).intersects(own)
+}
+
+/// Translates a packet, and says where it goes.
+#[inline(always)]
+fn finish<P: Packet>(
+    packet: &mut P,
+    segment: &Segment,
+    (door, flow): (Door, &Flow),
+    verdict: Verdict,
+) -> Verdict {
+    let leaves = flow.applies.contains(Applies::REDIRECT);
+    if leaves
+        && door == Door::UplinkIngress
+        && let Err(verdict) = depart(packet, segment, flow)
+    {
+        return verdict;
+    }
     if translate::rewrite(packet, segment, flow).is_none() {
         return Verdict::DropRewrite;
     }
-    if flow.applies.contains(Applies::REDIRECT) {
-        Verdict::Hairpin
-    } else {
-        verdict
+    match (door, verdict) {
+        _ if !leaves => verdict,
+        (Door::UplinkIngress, Verdict::New) => Verdict::ForwardNew,
+        (Door::UplinkIngress, Verdict::Reply) => Verdict::ForwardReply,
+        (Door::UplinkIngress, _) => Verdict::ForwardEstablished,
+        _ => Verdict::Hairpin,
     }
+}
+
+/// Finds the way of a packet that goes around the stack, and counts the node as a router on it.
+#[inline(never)]
+fn depart<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Result<(), Verdict> {
+    let hops = wire::hops(packet, segment.family).ok_or(Verdict::DropRewrite)?;
+    if hops <= 1 {
+        return Err(Verdict::TimeExceeded);
+    }
+    let length = match packet.segment_size() {
+        0 => packet.length(),
+        payload => {
+            let header = segment.header_length(packet).ok_or(Verdict::DropRewrite)?;
+            (segment.offset() - P::NETWORK) as u32 + header + payload
+        }
+    };
+    packet.find_way(&flow.rewritten(segment.tuple.protocol), length)?;
+    wire::count_hop(packet, segment.family).ok_or(Verdict::DropRewrite)
 }

@@ -1,7 +1,8 @@
 //! The datapath: what happens to a packet or a socket that meets a service address.
 //!
 //! A plain library. The kernel binary in this package wraps it for TC and the cgroup hooks, tests run the same code
-//! on any machine. It sees packets through [`Packet`] and maps through [`Tables`], and allocates nothing.
+//! on any machine. It sees packets through [`Packet`] and maps through [`Tables`], and allocates nothing: what is too big for the
+//! kernel's stack is in a [`Scratch`] that the caller owns.
 //!
 //! Requests go down this list, one module per step:
 //!
@@ -10,10 +11,10 @@
 //! * [`track`]: flows and their life cycle
 //! * [`lookup`]: the frontend that stands for a destination, and what a destination without one is
 //! * [`balance`]: a frontend's choice among its backends, with [`admission`] (source ranges) and [`affinity`]
-//! * [`begin`]: a new flow
+//! * [`begin`]: a new flow, and [`ports`]: the source port it gets
 //! * [`translate`]: the rewrite and its checksums ([`checksum`], [`crc32c`])
-//! * [`forward`], [`reply`]: the two directions at a pod's door
-//! * [`reject`]: port unreachable
+//! * [`forward`], [`reply`]: what enters and what leaves, at pods' doors and at uplinks
+//! * [`reject`]: ICMP errors of our own
 //! * [`socket`]: the same decisions for a process's socket
 //! * [`verdict`]: outcomes, and the one match from outcome to action
 
@@ -34,8 +35,10 @@ pub mod forward;
 pub mod lookup;
 pub mod packet;
 pub mod parse;
+pub mod ports;
 pub mod reject;
 pub mod reply;
+pub mod scratch;
 pub mod socket;
 pub mod tables;
 pub mod track;
@@ -43,6 +46,7 @@ pub mod translate;
 pub mod verdict;
 pub mod wire;
 
-pub use packet::Packet;
+pub use packet::{NoWay, Packet, Way};
+pub use scratch::{Scratch, Work};
 pub use tables::{Age, Existing, InsertError, Tables};
-pub use verdict::{Action, Verdict};
+pub use verdict::{Action, Refusal, Verdict};

@@ -136,7 +136,7 @@ pub enum Vacancy {
 pub fn vacancy<T: Tables>(tables: &T, role: AddressRole, address: &Address) -> Vacancy {
     if role.contains(AddressRole::CLUSTER_IP) {
         Vacancy::ClusterIp
-    } else if role.intersects(AddressRole::NODE.union(AddressRole::BOUND)) {
+    } else if role.intersects(AddressRole::NODE.union(AddressRole::EXEMPT)) {
         Vacancy::Node
     } else if is_in_service_cidr(tables, address) {
         Vacancy::Unallocated

@@ -16,34 +16,84 @@ use core::ffi::c_void;
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{cgroup_sock_addr, classifier};
 use aya_ebpf::programs::{SockAddrContext, TcContext};
-use kernel::{Maps, SkbPacket, SocketAddress, StoredPeer};
-use kproxy_ebpf::{Action, Verdict, forward, reject, reply, socket};
+use kernel::{BarePacket, EthernetPacket, Maps, SkbPacket, SocketAddress, StoredPeer};
+use kproxy_ebpf::{Action, Scratch, Verdict, forward, reject, reply, socket};
 
 /// Requests of a pod: TC ingress at the host end of its interface.
 #[classifier]
 pub fn pod_ingress(context: TcContext) -> i32 {
-    let mut packet = SkbPacket::new(&context);
-    let verdict = forward::pod_ingress(&mut packet, &Maps);
-    act(packet, verdict)
+    decide(EthernetPacket::new(&context), forward::pod_ingress)
 }
 
 /// Answers to a pod: TC egress at the host end of its interface.
 #[classifier]
 pub fn pod_egress(context: TcContext) -> i32 {
-    let mut packet = SkbPacket::new(&context);
-    let verdict = reply::pod_egress(&mut packet, &Maps);
+    decide(EthernetPacket::new(&context), reply::pod_egress)
+}
+
+/// Packets from outside: TC ingress of a device with Ethernet headers.
+#[classifier]
+pub fn uplink_ingress(context: TcContext) -> i32 {
+    from_outside(EthernetPacket::new(&context))
+}
+
+/// Answers to the outside: TC egress of a device with Ethernet headers.
+#[classifier]
+pub fn uplink_egress(context: TcContext) -> i32 {
+    to_outside(EthernetPacket::new(&context))
+}
+
+/// Packets from outside: TC ingress of a device without.
+#[classifier]
+pub fn bare_ingress(context: TcContext) -> i32 {
+    from_outside(BarePacket::new(&context))
+}
+
+/// Answers to the outside: TC egress of a device without.
+#[classifier]
+pub fn bare_egress(context: TcContext) -> i32 {
+    to_outside(BarePacket::new(&context))
+}
+
+#[inline(always)]
+fn from_outside<const LINK: usize>(packet: SkbPacket<'_, LINK>) -> i32 {
+    if !packet.is_for_us() {
+        return TC_ACT_UNSPEC;
+    }
+    decide(packet, forward::uplink_ingress)
+}
+
+#[inline(always)]
+fn to_outside<const LINK: usize>(packet: SkbPacket<'_, LINK>) -> i32 {
+    if packet.is_tagged() {
+        return TC_ACT_UNSPEC;
+    }
+    decide(packet, reply::uplink_egress)
+}
+
+/// Asks the library about a packet.
+#[inline(always)]
+fn decide<'a, const LINK: usize>(
+    mut packet: SkbPacket<'a, LINK>,
+    door: impl FnOnce(&mut SkbPacket<'a, LINK>, &Maps, &mut Scratch) -> Verdict,
+) -> i32 {
+    let Some(scratch) = kernel::scratch() else {
+        return TC_ACT_UNSPEC;
+    };
+    let verdict = door(&mut packet, &Maps, scratch);
     act(packet, verdict)
 }
 
 /// Carries out a verdict. Whatever goes on is left to the programs behind us on the device.
 #[inline(always)]
-fn act(mut packet: SkbPacket<'_>, verdict: Verdict) -> i32 {
+fn act<const LINK: usize>(mut packet: SkbPacket<'_, LINK>, verdict: Verdict) -> i32 {
     kernel::log(&packet, verdict);
     match verdict.action() {
         Action::Continue => TC_ACT_UNSPEC,
         Action::Drop => TC_ACT_SHOT,
         Action::TurnAround => packet.turn_around_and_send(),
-        Action::Reject => match reject::reject(&mut packet) {
+        Action::Forward => packet.forward(),
+        Action::Refuse(refusal) => match reject::refuse(&mut packet, &Maps, refusal) {
             Some(()) => packet.send_back(),
             None => TC_ACT_SHOT,
         },

@@ -1,13 +1,39 @@
 //! Access to one packet.
 
 use bytemuck::Pod;
+use kproxy_common::{Address, DeviceIndex, Tuple};
 
 use crate::checksum::Difference;
 
-/// A packet that starts with an Ethernet header. Offsets count from there.
+/// A packet, with or without an Ethernet header (tun, `WireGuard`). Offsets count from its start.
 ///
 /// Fields are loaded and stored by value; nothing keeps a reference into the packet.
 pub trait Packet {
+    /// Where the network header starts.
+    const NETWORK: usize;
+
+    /// The protocol of the network header, in wire order.
+    fn ethertype(&self) -> Option<u16>;
+
+    /// How many bytes there are, from the network header on.
+    fn length(&self) -> u32;
+
+    /// How many bytes of payload each packet on the wire will have, if this one is many (GSO), and 0 if it is one.
+    fn segment_size(&self) -> u32;
+
+    /// The device it came in by.
+    fn device(&self) -> DeviceIndex;
+
+    /// Asks the routes for the way of a packet with this tuple and of this length, and remembers it for
+    /// [`Packet::way`]. An unspecified source address asks for a source address as well.
+    fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay>;
+
+    /// The way that was found last.
+    fn way(&self) -> Way;
+
+    /// Whether a socket of the node would be given a packet with this tuple.
+    fn has_socket(&self, tuple: &Tuple) -> bool;
+
     /// Loads a value, in wire order, or `None` beyond the end of what is readable.
     fn load<T: Pod>(&self, offset: usize) -> Option<T>;
 
@@ -19,16 +45,19 @@ pub trait Packet {
     /// its field holds the sum of the pseudo header only.
     fn correct_checksum(&mut self, offset: usize, change: ChecksumChange) -> Option<()>;
 
-    /// Cuts the packet to `length` bytes, then opens `room` bytes between the Ethernet and the network header. The
-    /// content of the room is undefined.
+    /// What [`crc32c::correction`](crate::crc32c::correction) says, for those who call it in another way.
+    #[must_use]
+    #[inline(always)]
+    fn sctp_correction(changed: u32, length: u16) -> u32 {
+        crate::crc32c::correction(changed, length)
+    }
+
+    /// Cuts the packet to `length` bytes, then opens `room` bytes in front of the network header. The content of the room
+    /// is undefined.
     fn reshape(&mut self, length: usize, room: usize) -> Option<()>;
 
-    /// Swaps source and destination of the Ethernet header, to send the packet back where it came from.
-    #[inline(always)]
-    fn turn_around(&mut self) -> Option<()> {
-        let [d0, d1, d2, s0, s1, s2]: [u16; 6] = self.load(0)?;
-        self.store(0, [s0, s1, s2, d0, d1, d2])
-    }
+    /// Addresses the packet to where it came from, on the link.
+    fn turn_around(&mut self) -> Option<()>;
 }
 
 /// What a rewrite did to the bytes that a transport checksum covers.
@@ -42,4 +71,26 @@ pub struct ChecksumChange {
     pub zero_is_none: bool,
     /// The network header has no checksum that would cancel the change of the addresses (IPv6).
     pub bare_network_header: bool,
+}
+
+/// Where a packet goes by the routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// By which device.
+    pub device: DeviceIndex,
+    /// With which source address, if that was asked and the kernel can tell.
+    pub source: Option<Address>,
+    /// The longest packet that fits, after [`NoWay::TooBig`].
+    pub mtu: u32,
+}
+
+/// Why there is no way for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoWay {
+    /// There is no route, it says no, it leads to the node itself, or it can not be taken from here.
+    Unreachable,
+    /// The machine does not forward what comes in by this device.
+    NotForwarding,
+    /// It is longer than what fits.
+    TooBig,
 }

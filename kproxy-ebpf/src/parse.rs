@@ -1,10 +1,13 @@
 //! Transport headers: ports, TCP flags, and the tuple that flows are keyed by.
 
+use bytemuck::Zeroable as _;
 use kproxy_common::{Family, Port, Protocol, Tuple};
 
 use crate::packet::Packet;
 use crate::wire::Network;
 
+/// Offset of the header's own length in a TCP header (RFC 9293 section 3.1).
+const TCP_DATA_OFFSET: usize = 12;
 /// Offset of the checksum in a TCP header (RFC 9293 section 3.1).
 const TCP_CHECKSUM: usize = 16;
 /// Offset of the checksum in a UDP header (RFC 768).
@@ -25,6 +28,7 @@ pub enum NoTuple {
 
 /// TCP flags that matter for a flow's life cycle. SCTP's chunks are read as the flags that mean the same; UDP has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct TcpFlags(u8);
 
 impl TcpFlags {
@@ -78,23 +82,42 @@ impl TcpFlags {
 
 /// A packet of a protocol with ports: all that the data plane knows of it once its headers are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Segment {
     /// The tuple as seen.
     pub tuple: Tuple,
     /// The family.
     pub family: Family,
-    /// Where the transport header starts.
-    pub offset: usize,
+    /// Where the transport header starts: a byte, since the verifier limits what is added to a pointer into a packet.
+    offset: u8,
     /// Flags, all clear for UDP, and the chunk's meaning for SCTP.
     pub flags: TcpFlags,
 }
 
+impl Default for Segment {
+    fn default() -> Self {
+        Self {
+            tuple: Tuple::zeroed(),
+            family: Family::V4,
+            offset: 0,
+            flags: TcpFlags(0),
+        }
+    }
+}
+
 impl Segment {
+    /// Where the transport header starts.
+    #[must_use]
+    #[inline(always)]
+    pub const fn offset(&self) -> usize {
+        self.offset as usize
+    }
+
     /// Where the transport checksum stands.
     #[must_use]
     #[inline(always)]
     pub fn checksum(&self) -> usize {
-        self.offset
+        self.offset()
             + match self.tuple.protocol {
                 Protocol::TCP => TCP_CHECKSUM,
                 Protocol::SCTP => SCTP_CHECKSUM,
@@ -116,6 +139,16 @@ impl Segment {
         !self.is_connection() || self.flags.opens()
     }
 
+    /// Length of the transport header in bytes, with TCP's options.
+    #[inline(always)]
+    pub fn header_length<P: Packet>(&self, packet: &P) -> Option<u32> {
+        if self.tuple.protocol != Protocol::TCP {
+            return Some(8);
+        }
+        let data_offset: u8 = packet.load(self.offset() + TCP_DATA_OFFSET)?;
+        Some(u32::from(data_offset >> 4) * 4)
+    }
+
     /// Whether it is an SCTP packet.
     #[must_use]
     #[inline(always)]
@@ -130,7 +163,7 @@ pub fn segment<P: Packet>(packet: &P, network: &Network) -> Result<Segment, NoTu
     if network.fragment {
         return Err(NoTuple::Fragment);
     }
-    let offset = network.transport();
+    let offset = network.transport::<P>();
     let (ports, flags) = match network.protocol {
         Protocol::TCP => {
             let [ports, _sequence, _acknowledgment, rest, _checksum]: [u32; 5] =
@@ -161,7 +194,7 @@ pub fn segment<P: Packet>(packet: &P, network: &Network) -> Result<Segment, NoTu
             padding: 0,
         },
         family: network.family,
-        offset,
+        offset: offset as u8,
         flags,
     })
 }

@@ -1,9 +1,13 @@
 //! Access to the maps, the clock and chance.
 
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
-    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, Settings, SocketFlow, SocketFlowKey, Tuple,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
+    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, Settings,
+    SnatKey, SocketFlow, SocketFlowKey, Tuple,
 };
+
+use crate::ports::{self, Claim};
+use crate::scratch::Work;
 
 /// Which of the two flow maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,25 @@ pub trait Tables {
     /// `NODE_ADDRESSES`: the node's own address of a family, if it is known.
     fn node_address(&self, family: Family) -> Option<Address>;
 
+    /// `POD_RANGES`; unset if source addresses of this family tell nothing.
+    fn pod_range(&self, family: Family) -> AddressRange;
+    /// `DEVICES`.
+    fn device(&self, index: DeviceIndex) -> Option<Device>;
+
+    /// `SNAT_PORTS`.
+    fn port_search(&self, key: &SnatKey) -> Option<PortSearch>;
+    /// Inserts or replaces. A refusal costs only what was learned.
+    fn insert_port_search(&self, key: &SnatKey, search: &PortSearch);
+
+    /// What [`ports::search_own`] does, for those who call it in another way.
+    #[inline(always)]
+    fn search_ports(&self, work: &mut Work, tuple: &Tuple) -> Claim
+    where
+        Self: Sized,
+    {
+        ports::search_own(self, work, tuple)
+    }
+
     /// `FLOWS` or `FLOWS_NEW`.
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow>;
     /// Inserts a flow entry. A failure that is not [`InsertError::Exists`] has been retried once and counted.
@@ -83,5 +106,5 @@ pub trait Tables {
     /// 32 random bits.
     fn random(&self) -> u32;
     /// Constants.
-    fn settings(&self) -> Settings;
+    fn settings(&self) -> &Settings;
 }

@@ -1,12 +1,27 @@
 //! Flows and their life cycle.
 
+use bytemuck::Zeroable as _;
 use kproxy_common::{
     Applies, Backend, BackendFlags, BackendIndex, Counter, Door, Flow, FlowState, Generation, Nanoseconds,
-    Tuple,
+    Protocol, Tuple,
 };
 
 use crate::parse::Segment;
 use crate::tables::{Age, Existing, InsertError, Tables};
+
+/// Whether an entry's rewrite is made here: flows of pods' doors and of uplinks do not mix.
+#[inline(always)]
+#[must_use]
+pub fn applies(flow: &Flow, door: Door) -> bool {
+    let here = match door {
+        Door::PodIngress | Door::Socket => Applies::INGRESS,
+        Door::PodEgress => Applies::EGRESS,
+        Door::UplinkIngress => Applies::INGRESS.union(Applies::UPLINK),
+        Door::UplinkEgress => Applies::EGRESS.union(Applies::UPLINK),
+    };
+    let all = Applies::INGRESS.union(Applies::EGRESS).union(Applies::UPLINK);
+    flow.applies.intersection(all) == here
+}
 
 /// Finds the entry for a tuple in either map and writes it to `flow`. A function of its own, with a reference for its
 /// result, so that the kernel's stack holds one flow and no copies on their way.
@@ -33,32 +48,44 @@ pub fn is_over<T: Tables>(tables: &T, door: Door, segment: &Segment, flow: &Flow
     if flow.state.contains(FlowState::REPLY) {
         return false;
     }
-    let idle = now.since(flow.seen);
+    let idle = is_idle(tables, segment.tuple.protocol, flow, now);
     if segment.is_connection() {
         // An established connection lives on when its backend leaves the service; only a SYN can start anew.
         return segment.flags.opens()
             && (flow.state.contains(FlowState::CLOSED)
-                || idle > tables.settings().tcp_idle
+                || idle
                 || is_gone(tables, flow.backend, flow.generation));
     }
     if is_gone(tables, flow.backend, flow.generation) {
         tables.count(door, Counter::StaleBackend);
         return true;
     }
-    idle > tables.settings().udp_idle
+    idle
 }
 
 /// Whether a packet that looks like the answer to a flow belongs to somebody else: the flow has ended, and since then its
 /// client has used the same port to ask the backend directly, by its own address.
 #[inline(always)]
 pub fn is_left_over<T: Tables>(tables: &T, segment: &Segment, flow: &Flow, now: Nanoseconds) -> bool {
-    let idle = now.since(flow.seen);
+    let idle = is_idle(tables, segment.tuple.protocol, flow, now);
     if segment.is_connection() {
         // What begins a conversation is a SYN, or an RST that refuses it.
         return (segment.flags.syn() || segment.flags.rst())
-            && (flow.state.contains(FlowState::CLOSED) || idle > tables.settings().tcp_idle);
+            && (flow.state.contains(FlowState::CLOSED) || idle);
     }
-    idle > tables.settings().udp_idle
+    idle
+}
+
+/// Whether a flow was silent for so long that it has ended without a word.
+#[inline(always)]
+pub fn is_idle<T: Tables>(tables: &T, protocol: Protocol, flow: &Flow, now: Nanoseconds) -> bool {
+    let settings = tables.settings();
+    let kept = if protocol == Protocol::UDP {
+        settings.udp_idle
+    } else {
+        settings.tcp_idle
+    };
+    now.since(flow.seen) > kept
 }
 
 /// Whether the service has lost this backend since the given generation.
@@ -180,26 +207,31 @@ fn write_own<T: Tables>(
 #[inline(always)]
 #[must_use]
 pub fn opposite(tuple: &Tuple, flow: &Flow, now: Nanoseconds) -> Flow {
-    let applies = if flow.applies.contains(Applies::REDIRECT) {
+    let mut other = Flow::zeroed();
+    write_opposite(tuple, flow, now, &mut other);
+    other
+}
+
+/// Writes the entry for the other direction of a flow, field by field: no copy of it is on the kernel's stack.
+#[inline(always)]
+pub fn write_opposite(tuple: &Tuple, flow: &Flow, now: Nanoseconds, other: &mut Flow) {
+    other.seen = now;
+    other.source = tuple.destination;
+    other.destination = tuple.source;
+    other.source_port = tuple.destination_port;
+    other.destination_port = tuple.source_port;
+    other.backend = flow.backend;
+    other.generation = flow.generation;
+    other.service = flow.service;
+    other.applies = if flow.applies.contains(Applies::REDIRECT) {
         flow.applies
     } else {
         flow.applies
             .symmetric_difference(Applies::INGRESS.union(Applies::EGRESS))
     };
-    Flow {
-        seen: now,
-        source: tuple.destination,
-        destination: tuple.source,
-        source_port: tuple.destination_port,
-        destination_port: tuple.source_port,
-        backend: flow.backend,
-        generation: flow.generation,
-        service: flow.service,
-        applies,
-        state: flow
-            .state
-            .symmetric_difference(FlowState::REPLY)
-            .intersection(FlowState::REPLY.union(FlowState::CLOSED)),
-        check: flow.twin(tuple.protocol).check(),
-    }
+    other.state = flow
+        .state
+        .symmetric_difference(FlowState::REPLY)
+        .intersection(FlowState::REPLY.union(FlowState::CLOSED));
+    other.check = flow.twin(tuple.protocol).check();
 }

@@ -3,13 +3,13 @@
 use kproxy_common::{Family, Flow};
 
 use crate::checksum::Difference;
-use crate::crc32c;
 use crate::packet::{ChecksumChange, Packet};
 use crate::parse::Segment;
 use crate::wire;
 
-/// Rewrites a packet as its flow says. `None` if the packet is shorter than it was when it was parsed.
-#[inline(always)]
+/// Rewrites a packet as its flow says. `None` if the packet is shorter than it was when it was parsed. A function of its
+/// own in the kernel, for the sake of its caller's stack.
+#[inline(never)]
 pub fn rewrite<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Option<()> {
     let (old, new) = (&segment.tuple, flow.rewritten(segment.tuple.protocol));
     let addresses = wire::rewrite(packet, segment.family, old, &new)?;
@@ -18,7 +18,7 @@ pub fn rewrite<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Opt
     let ports = if old_ports == new_ports {
         Difference::NONE
     } else {
-        packet.store(segment.offset, new_ports)?;
+        packet.store(segment.offset(), new_ports)?;
         Difference::between([old_ports], [new_ports])
     };
     if segment.is_sctp() {
@@ -42,7 +42,7 @@ fn correct_sctp<P: Packet>(packet: &mut P, segment: &Segment, changed: u32) -> O
     if changed == 0 {
         return Some(());
     }
-    let length = wire::payload_length(packet, segment.family, segment.offset)?;
+    let length = wire::payload_length(packet, segment.family, segment.offset())?;
     let checksum: u32 = packet.load(segment.checksum())?;
-    packet.store(segment.checksum(), checksum ^ crc32c::correction(changed, length))
+    packet.store(segment.checksum(), checksum ^ P::sctp_correction(changed, length))
 }

@@ -2,6 +2,7 @@
 
 use kproxy_common::{Counter, Door};
 
+use crate::packet::NoWay;
 use crate::parse::NoTuple;
 use crate::tables::Tables;
 
@@ -22,6 +23,23 @@ pub enum Verdict {
     Reply,
     /// Translated, and goes back out by the device it came from.
     Hairpin,
+    /// As [`Verdict::New`], and goes out by the way that was found for it. The three are no variant with a passage, since
+    /// kernel functions return one scalar.
+    ForwardNew,
+    /// The same for [`Verdict::Established`].
+    ForwardEstablished,
+    /// The same for [`Verdict::Reply`].
+    ForwardReply,
+    /// Longer than what fits on its way.
+    TooBig,
+    /// It has passed too many routers to go on.
+    TimeExceeded,
+    /// It would begin a flow, but no packet from outside can have its source address.
+    DropMartian,
+    /// No way to where it goes after the rewrite.
+    DropRoute,
+    /// The machine forwards nothing that comes in by this device.
+    DropForwarding,
     /// No backends.
     Reject,
     /// The ClusterIP of a service, but no port of it.
@@ -40,6 +58,28 @@ pub enum Verdict {
     DropRewrite,
 }
 
+impl From<NoWay> for Verdict {
+    #[inline(always)]
+    fn from(reason: NoWay) -> Self {
+        match reason {
+            NoWay::Unreachable => Self::DropRoute,
+            NoWay::NotForwarding => Self::DropForwarding,
+            NoWay::TooBig => Self::TooBig,
+        }
+    }
+}
+
+/// What a packet's sender is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody listens.
+    PortUnreachable,
+    /// It does not fit.
+    TooBig,
+    /// Its time to live has ended.
+    TimeExceeded,
+}
+
 /// What a hook does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -47,8 +87,10 @@ pub enum Action {
     Continue,
     /// It goes back out by the device it came from.
     TurnAround,
-    /// It becomes a port-unreachable message and goes back.
-    Reject,
+    /// It goes out by the way that was found for it.
+    Forward,
+    /// It becomes an error message and goes back.
+    Refuse(Refusal),
     /// It ends here.
     Drop,
 }
@@ -66,8 +108,14 @@ impl Verdict {
             | Self::Established
             | Self::Reply => Action::Continue,
             Self::Hairpin => Action::TurnAround,
-            Self::Reject | Self::RejectPort => Action::Reject,
+            Self::ForwardNew | Self::ForwardEstablished | Self::ForwardReply => Action::Forward,
+            Self::Reject | Self::RejectPort => Action::Refuse(Refusal::PortUnreachable),
+            Self::TooBig => Action::Refuse(Refusal::TooBig),
+            Self::TimeExceeded => Action::Refuse(Refusal::TimeExceeded),
             Self::DropSource
+            | Self::DropMartian
+            | Self::DropRoute
+            | Self::DropForwarding
             | Self::DropUnallocated
             | Self::DropPolicy
             | Self::DropPorts
@@ -86,9 +134,14 @@ impl Verdict {
             Self::NoTuple(NoTuple::OtherProtocol) => Some(Counter::OtherProtocol),
             Self::NoTuple(NoTuple::Fragment) => Some(Counter::Fragment),
             Self::NoTuple(NoTuple::Truncated) => Some(Counter::Malformed),
-            Self::New => Some(Counter::New),
-            Self::Established => Some(Counter::Established),
-            Self::Reply => Some(Counter::Reply),
+            Self::New | Self::ForwardNew => Some(Counter::New),
+            Self::Established | Self::ForwardEstablished => Some(Counter::Established),
+            Self::Reply | Self::ForwardReply => Some(Counter::Reply),
+            Self::TooBig => Some(Counter::TooBig),
+            Self::TimeExceeded => Some(Counter::TimeExceeded),
+            Self::DropMartian => Some(Counter::DroppedMartian),
+            Self::DropRoute => Some(Counter::DroppedRoute),
+            Self::DropForwarding => Some(Counter::DroppedForwarding),
             Self::Hairpin => Some(Counter::Hairpin),
             Self::Reject => Some(Counter::Rejected),
             Self::RejectPort => Some(Counter::RejectedPort),

@@ -1,24 +1,22 @@
 //! Network headers: the only module that knows IPv4 (RFC 791) from IPv6 (RFC 8200).
 
 use kproxy_common::{Address, Family, Protocol, Tuple};
-use network_types::eth::EthHdr;
 use network_types::ip::{IpProto, Ipv4Hdr, Ipv6Hdr};
 
 use crate::checksum::Difference;
 use crate::packet::Packet;
 
-/// Where the network header starts.
-pub const NETWORK: usize = EthHdr::LEN;
-
-const ETHERTYPE: usize = 12;
 const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
 const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
 
-const V4_TOTAL_LENGTH: usize = NETWORK + 2;
-const V4_CHECKSUM: usize = NETWORK + 10;
-const V4_ADDRESSES: usize = NETWORK + 12;
-const V6_PAYLOAD_LENGTH: usize = NETWORK + 4;
-const V6_ADDRESSES: usize = NETWORK + 8;
+// Offsets in network headers (RFC 791 section 3.1, RFC 8200 section 3).
+const V4_TOTAL_LENGTH: usize = 2;
+const V4_TTL_AND_PROTOCOL: usize = 8;
+const V4_CHECKSUM: usize = 10;
+const V4_ADDRESSES: usize = 12;
+const V6_PAYLOAD_LENGTH: usize = 4;
+const V6_HOP_LIMIT: usize = 7;
+const V6_ADDRESSES: usize = 8;
 
 /// "More fragments" and the fragment offset, in the second word of an IPv4 header.
 const V4_FRAGMENT: u32 = 0x0000_3fff_u32.to_be();
@@ -55,11 +53,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// Where the transport header starts.
+    /// Where the transport header starts in such a packet.
     #[must_use]
     #[inline(always)]
-    pub const fn transport(&self) -> usize {
-        NETWORK + self.length
+    pub const fn transport<P: Packet>(&self) -> usize {
+        P::NETWORK + self.length
     }
 
     /// Whether an ICMP error may answer the packet. None answers ICMP, and none what may hide it: IPv6 extension headers
@@ -77,10 +75,10 @@ impl Network {
 /// Reads the network header. `None` for whatever is not IP or not whole.
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
-    match packet.load::<u16>(ETHERTYPE)? {
+    match packet.ethertype()? {
         ETHERTYPE_IPV4 => {
             let [start, fragment, third, source, destination]: [u32; Ipv4Hdr::LEN / 4] =
-                packet.load(NETWORK)?;
+                packet.load(P::NETWORK)?;
             let [version_and_length, ..] = start.to_ne_bytes();
             let length = usize::from(version_and_length & 0x0f) * 4;
             if version_and_length >> 4 != 4 || length < Ipv4Hdr::LEN {
@@ -97,7 +95,7 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             })
         }
         ETHERTYPE_IPV6 => {
-            let words: [u32; Ipv6Hdr::LEN / 4] = packet.load(NETWORK)?;
+            let words: [u32; Ipv6Hdr::LEN / 4] = packet.load(P::NETWORK)?;
             let [start, second, s0, s1, s2, s3, d0, d1, d2, d3] = words;
             let [version, ..] = start.to_ne_bytes();
             if version >> 4 != 6 {
@@ -122,10 +120,41 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
 pub fn payload_length<P: Packet>(packet: &P, family: Family, transport: usize) -> Option<u16> {
     match family {
         Family::V4 => {
-            let total = u16::from_be(packet.load(V4_TOTAL_LENGTH)?);
-            Some(total.wrapping_sub((transport - NETWORK) as u16))
+            let total = u16::from_be(packet.load(P::NETWORK + V4_TOTAL_LENGTH)?);
+            Some(total.wrapping_sub((transport - P::NETWORK) as u16))
         }
-        Family::V6 => Some(u16::from_be(packet.load(V6_PAYLOAD_LENGTH)?)),
+        Family::V6 => Some(u16::from_be(packet.load(P::NETWORK + V6_PAYLOAD_LENGTH)?)),
+    }
+}
+
+/// How many more routers the packet may pass: TTL or hop limit.
+#[inline(always)]
+pub fn hops<P: Packet>(packet: &P, family: Family) -> Option<u8> {
+    match family {
+        Family::V4 => packet.load(P::NETWORK + V4_TTL_AND_PROTOCOL),
+        Family::V6 => packet.load(P::NETWORK + V6_HOP_LIMIT),
+    }
+}
+
+/// Counts this node as a router on the packet's way, which must be allowed one more.
+#[inline(always)]
+pub fn count_hop<P: Packet>(packet: &mut P, family: Family) -> Option<()> {
+    match family {
+        Family::V4 => {
+            let [ttl, protocol]: [u8; 2] = packet.load(P::NETWORK + V4_TTL_AND_PROTOCOL)?;
+            let [old, new] =
+                [ttl, ttl.wrapping_sub(1)].map(|ttl| u32::from(u16::from_ne_bytes([ttl, protocol])));
+            packet.store(P::NETWORK + V4_TTL_AND_PROTOCOL, new as u16)?;
+            let checksum: u16 = packet.load(P::NETWORK + V4_CHECKSUM)?;
+            packet.store(
+                P::NETWORK + V4_CHECKSUM,
+                Difference::between([old], [new]).apply(checksum),
+            )
+        }
+        Family::V6 => {
+            let hops: u8 = packet.load(P::NETWORK + V6_HOP_LIMIT)?;
+            packet.store(P::NETWORK + V6_HOP_LIMIT, hops.wrapping_sub(1))
+        }
     }
 }
 
@@ -138,13 +167,16 @@ pub fn rewrite<P: Packet>(packet: &mut P, family: Family, old: &Tuple, new: &Tup
             let addresses = [new.source.v4_word(), new.destination.v4_word()];
             let difference =
                 Difference::between([old.source.v4_word(), old.destination.v4_word()], addresses);
-            packet.store(V4_ADDRESSES, addresses)?;
-            let checksum: u16 = packet.load(V4_CHECKSUM)?;
-            packet.store(V4_CHECKSUM, difference.apply(checksum))?;
+            packet.store(P::NETWORK + V4_ADDRESSES, addresses)?;
+            let checksum: u16 = packet.load(P::NETWORK + V4_CHECKSUM)?;
+            packet.store(P::NETWORK + V4_CHECKSUM, difference.apply(checksum))?;
             Some(difference)
         }
         Family::V6 => {
-            packet.store(V6_ADDRESSES, [new.source.words(), new.destination.words()])?;
+            packet.store(
+                P::NETWORK + V6_ADDRESSES,
+                [new.source.words(), new.destination.words()],
+            )?;
             Some(
                 Difference::between(old.source.words(), new.source.words()).and(Difference::between(
                     old.destination.words(),

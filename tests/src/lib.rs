@@ -8,6 +8,7 @@
 //! * [`echo`]: a server that says what it saw, and the client for it
 //! * [`host`]: the datapath in memory, without privileges
 //! * [`kubectl`]: the real one, and overlays of our manifests for it
+//! * [`manifests`]: a folder of them for an agent without an API server
 //! * [`patience`]: bounds on slow machines
 //! * [`workload`]: Services and EndpointSlices as the controllers of a cluster write them
 
@@ -20,5 +21,6 @@ pub mod demo;
 pub mod echo;
 pub mod host;
 pub mod kubectl;
+pub mod manifests;
 pub mod patience;
 pub mod workload;

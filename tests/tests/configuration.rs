@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use kproxy_tests::cluster::{AgentOptions, Cluster, Cni, Via};
 use kproxy_tests::echo::{Options, Outcome};
+use kproxy_tests::manifests;
 
 /// A bound against hanging, not a measurement.
 const BOUND: Duration = Duration::from_secs(20);
@@ -26,24 +27,6 @@ kind: KproxyConfiguration
 sizes: {flows: 4096}
 ";
 
-fn manifests(pod: &str) -> String {
-    format!(
-        "\
-apiVersion: v1
-kind: Service
-metadata: {{name: web, namespace: default}}
-spec: {{clusterIP: 10.96.0.10, ports: [{{port: 80}}]}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: web-1, namespace: default, labels: {{kubernetes.io/service-name: web}}}}
-addressType: IPv4
-ports: [{{name: '', port: 8080, protocol: TCP}}]
-endpoints: [{{addresses: [{pod}]}}]
-"
-    )
-}
-
 #[test]
 fn a_changed_file_ends_the_agent_and_no_connection_11_14() -> anyhow::Result<()> {
     let cluster = Cluster::builder("configured")
@@ -53,14 +36,11 @@ fn a_changed_file_ends_the_agent_and_no_connection_11_14() -> anyhow::Result<()>
     let folder = tempfile::tempdir()?;
     let (services, file) = (folder.path().join("services"), folder.path().join("config"));
     fs::create_dir(&services)?;
-    fs::write(
-        services.join("web.yaml"),
-        manifests(&cluster.pod("web").v4().to_string()),
-    )?;
+    manifests::write(&services, "web.yaml", &manifests::web(cluster.pod("web").v4()))?;
     fs::write(&file, CONFIG)?;
     let options = options(&services, &file);
     let _server = cluster.pod("web").serve(Via::Socket, &[8080], &[])?;
-    let to: SocketAddr = "10.96.0.10:80".parse()?;
+    let to: SocketAddr = manifests::WEB.parse()?;
 
     // Left behind by a kube-proxy.
     nft(&cluster, &["add", "table", "ip", "kube-proxy"])?;

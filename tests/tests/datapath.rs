@@ -7,7 +7,7 @@ use kproxy::dataplane::Sizes;
 use kproxy::plan::{Applied, BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
 use kproxy_common::{BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol};
 use kproxy_ebpf::verdict::Action;
-use kproxy_ebpf::{Packet as _, forward, parse, reply, wire};
+use kproxy_ebpf::{Packet as _, Refusal, Scratch, forward, parse, reply, wire};
 use kproxy_tests::acceptance::host::run;
 use kproxy_tests::acceptance::simulation::{Fate, Hook};
 use kproxy_tests::host::frame::{self, Frame, Seen, Tcp, Transport};
@@ -90,9 +90,9 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
     };
     let wanted = [Protocol::TCP, Protocol::UDP, Protocol::SCTP].map(|protocol| {
         let name = ServicePortName {
-            namespace: "default".to_owned(),
-            name: "web".to_owned(),
-            port: String::new(),
+            namespace: "default".into(),
+            name: "web".into(),
+            port: "".into(),
             protocol,
             family: if service.is_ipv4() { Family::V4 } else { Family::V6 },
         };
@@ -110,6 +110,7 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
             cluster: vec![endpoint],
             local: Vec::new(),
             source_ranges: std::collections::BTreeSet::new(),
+            left_alone: None,
         };
         (name, service)
     });
@@ -231,8 +232,8 @@ proptest! {
         for hook in [Hook::Ingress, Hook::Egress] {
             let mut packet = talk.with_checksum(bytes.clone());
             let verdict = match hook {
-                Hook::Ingress => forward::pod_ingress(&mut packet, &tables),
-                Hook::Egress => reply::pod_egress(&mut packet, &tables),
+                Hook::Ingress => forward::pod_ingress(&mut packet, &tables, &mut Scratch::default()),
+                Hook::Egress => reply::pod_egress(&mut packet, &tables, &mut Scratch::default()),
             };
             let translated = tables.counted(kproxy_common::Counter::New) > 0;
             if verdict.action() == Action::Continue && !translated {
@@ -245,7 +246,7 @@ proptest! {
     #[test]
     fn noise_is_rejected_without_a_panic(talk in talk(), bytes in vec(any::<u8>(), 0..200)) {
         let mut packet = talk.with_checksum(bytes);
-        let _ = kproxy_ebpf::reject::reject(&mut packet);
+        let _ = kproxy_ebpf::reject::refuse(&mut packet, &MemoryTables::default(), Refusal::PortUnreachable);
     }
 
     #[test]
@@ -267,7 +268,8 @@ proptest! {
     fn a_rejection_has_right_checksums_and_quotes_the_request(talk in talk()) {
         let request = talk.request();
         let mut packet = request.clone();
-        prop_assert!(kproxy_ebpf::reject::reject(&mut packet).is_some());
+        let rejected = kproxy_ebpf::reject::refuse(&mut packet, &MemoryTables::default(), Refusal::PortUnreachable);
+        prop_assert!(rejected.is_some());
         match Seen::read(&packet.bytes).expect("a packet with right checksums") {
             Seen::Unreachable { source, destination, quote } => {
                 prop_assert_eq!((source, destination), (talk.service.ip(), talk.client.ip()));

@@ -1,9 +1,7 @@
 //! The Node object comes when it comes, and what it says of pods' addresses holds for as long as the agent runs. Needs
 //! root.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -11,6 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use kproxy_tests::apiserver::{ApiServer, Options as ServerOptions};
 use kproxy_tests::cluster::{AgentOptions, Cluster, Host, Via};
 use kproxy_tests::echo::{Options, Outcome, Report};
+use kproxy_tests::manifests;
 use kproxy_tests::workload::{Member, Port, Workload, sockets};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -94,12 +93,12 @@ fn has_other_ranges(cluster: &Cluster) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (node, web) = (cluster.node("a"), cluster.pod("web"));
     let _server = web.serve(Via::Socket, &[WEB.target], &[])?;
-    write(folder.path(), "web.yaml", &manifests(&web.v4().to_string()))?;
+    manifests::write(folder.path(), "web.yaml", &manifests::web(web.v4()))?;
     let of_node = |range: &str| {
         let name = node.name();
         format!("{{apiVersion: v1, kind: Node, metadata: {{name: {name}}}, spec: {{podCIDRs: [{range}]}}}}")
     };
-    write(folder.path(), "node.yaml", &of_node("10.244.1.0/24"))?;
+    manifests::write(folder.path(), "node.yaml", &of_node("10.244.1.0/24"))?;
     let options = AgentOptions {
         arguments: ["--detect-local-mode", "NodeCIDR"].map(str::to_owned).to_vec(),
         ..AgentOptions::manifests(folder.path())
@@ -107,9 +106,9 @@ fn has_other_ranges(cluster: &Cluster) -> anyhow::Result<()> {
     let agent = node.start_agent(&options)?;
     let load = cluster
         .pod("client")
-        .load(Via::Packet, &Options::to("10.96.0.10:80".parse()?), 2)?;
+        .load(Via::Packet, &Options::to(manifests::WEB.parse()?), 2)?;
 
-    write(folder.path(), "node.yaml", &of_node("10.244.2.0/24"))?;
+    manifests::write(folder.path(), "node.yaml", &of_node("10.244.2.0/24"))?;
     let (status, log) = agent.ended(BOUND)?;
     ensure!(status.code() == Some(1), "5.14 {status}: {log}");
     ensure!(
@@ -126,29 +125,44 @@ fn has_other_ranges(cluster: &Cluster) -> anyhow::Result<()> {
     agent.stop()
 }
 
-fn manifests(pod: &str) -> String {
-    format!(
-        "\
-apiVersion: v1
-kind: Service
-metadata: {{name: web, namespace: default}}
-spec: {{clusterIP: 10.96.0.10, ports: [{{port: 80}}]}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: web-1, namespace: default, labels: {{kubernetes.io/service-name: web}}}}
-addressType: IPv4
-ports: [{{name: '', port: 8080, protocol: TCP}}]
-endpoints: [{{addresses: [{pod}]}}]
-"
-    )
-}
+/// 1.20: where IPv6 is switched off, a node that has IPv4 first is served in IPv4, and another one not at all.
+fn lacks_a_family(cluster: &Cluster) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (node, web) = (cluster.node("a"), cluster.pod("web"));
+    let _server = web.serve(Via::Socket, &[WEB.target], &[])?;
+    manifests::write(folder.path(), "web.yaml", &manifests::web(web.v4()))?;
+    let of_node = |addresses: [IpAddr; 2]| {
+        let name = node.name();
+        let addresses = addresses.map(|address| format!("{{type: InternalIP, address: '{address}'}}"));
+        let addresses = addresses.join(", ");
+        format!(
+            "{{apiVersion: v1, kind: Node, metadata: {{name: {name}}}, status: {{addresses: [{addresses}]}}}}"
+        )
+    };
+    let [v4, v6] = node.host().addresses().both();
+    let switch = ("net/ipv6/conf/all/disable_ipv6".to_owned(), "1");
+    node.host().namespace().set_sysctls(&[switch])?;
 
-/// In one step: nobody sees half a file.
-fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
-    let new = folder.join(".new");
-    fs::write(&new, text).context("write a manifest")?;
-    fs::rename(&new, folder.join(name)).context("put a manifest in place")
+    manifests::write(folder.path(), "node.yaml", &of_node([v4, v6]))?;
+    let agent = node.start_agent(&AgentOptions::manifests(folder.path()))?;
+    ensure!(
+        agent.log().contains("this node has no IPv6"),
+        "1.20 {}",
+        agent.log()
+    );
+    until_answered(cluster.pod("client"), manifests::WEB.parse()?)?;
+    agent.stop()?;
+
+    manifests::write(folder.path(), "node.yaml", &of_node([v6, v4]))?;
+    let (status, log) = node
+        .begin_agent(&AgentOptions::manifests(folder.path()))?
+        .ended(BOUND)?;
+    ensure!(status.code() == Some(1), "1.20 {status}: {log}");
+    ensure!(
+        log.contains("makes IPv6 the primary family") && log.contains("the data plane stays"),
+        "1.20 {log}"
+    );
+    until_answered(cluster.pod("client"), manifests::WEB.parse()?).context("1.20 it stays")
 }
 
 fn ask(host: &Host, to: SocketAddr) -> anyhow::Result<Report> {
@@ -192,4 +206,10 @@ fn services_work_before_the_node_and_node_ports_when_it_comes_10_19() {
 fn other_pod_ranges_end_the_agent_and_no_connection_5_14() {
     let cluster = cluster("noderanges").expect("a cluster");
     has_other_ranges(&cluster).expect("the story");
+}
+
+#[test]
+fn a_primary_family_that_the_node_lacks_ends_the_agent_1_20() {
+    let cluster = cluster("nofamily").expect("a cluster");
+    lacks_a_family(&cluster).expect("the story");
 }

@@ -2,18 +2,19 @@
 //!
 //! Sizes given here are those of a small node; the agent sets them when it loads the object.
 
-use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_fib_lookup};
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use aya_ebpf::{Global, btf_maps::SkStorage};
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
-    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, ServiceId, ServiceName, Settings, SocketFlow,
-    SocketFlowKey, SocketPeer, SourceRange, Tuple, counter, maps,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
+    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, ServiceId,
+    ServiceName, Settings, SnatKey, SocketFlow, SocketFlowKey, SocketPeer, SourceRange, Tuple, counter, maps,
 };
-use kproxy_ebpf::{Age, Existing, InsertError, Tables};
+use kproxy_ebpf::ports::{self, Claim};
+use kproxy_ebpf::{Age, Existing, InsertError, Scratch, Tables, Work};
 
 const EEXIST: i32 = 17;
 
@@ -38,7 +39,13 @@ static SOURCE_RANGES: LpmTrie<SourceRange, u32> = LpmTrie::with_max_entries(16_3
 #[map]
 static SERVICE_CIDRS: Array<AddressRange> = Array::with_max_entries(maps::SERVICE_CIDRS_MAX, 0);
 #[map]
-static NODE_ADDRESSES: Array<Address> = Array::with_max_entries(maps::NODE_ADDRESSES_MAX, 0);
+static NODE_ADDRESSES: Array<Address> = Array::with_max_entries(maps::FAMILIES, 0);
+#[map]
+static POD_RANGES: Array<AddressRange> = Array::with_max_entries(maps::FAMILIES, 0);
+#[map]
+static DEVICES: HashMap<DeviceIndex, Device> = HashMap::with_max_entries(4_096, BPF_F_NO_PREALLOC);
+#[map]
+static SNAT_PORTS: LruHashMap<SnatKey, PortSearch> = LruHashMap::with_max_entries(16_384, 0);
 // The agent's notes for people: no program reads them.
 #[map]
 static SERVICE_NAMES: HashMap<ServiceId, ServiceName> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
@@ -51,6 +58,25 @@ pub(super) static SOCKET_PEERS: SkStorage<SocketPeer> = SkStorage::new();
 
 #[unsafe(no_mangle)]
 static SETTINGS: Global<Settings> = Global::new(Settings::DEFAULT);
+
+/// The answer of the last route lookup on this CPU: too big for the stack beside everything else. Programs run to their
+/// end on their CPU, and the answer is read by the program that asked.
+#[map]
+pub(super) static WAY: PerCpuArray<bpf_fib_lookup> = PerCpuArray::with_max_entries(1, 0);
+
+/// Memory of the TC program that runs on this CPU.
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// This CPU's memory for one packet, always there. For TC programs only: they run with softirqs off and so never amid
+/// one another (`__dev_queue_xmit`, `net_rx_action`), while a hook of a socket may be interrupted.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: the entry is this CPU's own, array entries live as long as the map, and no other program of this CPU that
+    // uses it runs before this one has ended. It begins as zeros, which are a value of this type, and only we write it.
+    Some(unsafe { &mut *scratch })
+}
 
 /// The maps of this object.
 pub(crate) struct Maps;
@@ -115,9 +141,39 @@ impl Tables for Maps {
     #[inline(always)]
     fn node_address(&self, family: Family) -> Option<Address> {
         NODE_ADDRESSES
-            .get(maps::node_address_index(family))
+            .get(maps::family_index(family))
             .copied()
             .filter(|address| !address.is_unspecified())
+    }
+
+    #[inline(always)]
+    fn pod_range(&self, family: Family) -> AddressRange {
+        let range = POD_RANGES.get(maps::family_index(family));
+        range.copied().unwrap_or(AddressRange::UNSET)
+    }
+
+    #[inline(always)]
+    fn device(&self, index: DeviceIndex) -> Option<Device> {
+        // SAFETY: copied out at once; values of this type have no invalid bits. Another device's value, of an element
+        // that was reused, differs for one new flow.
+        unsafe { DEVICES.get(index) }.copied()
+    }
+
+    #[inline(always)]
+    fn port_search(&self, key: &SnatKey) -> Option<PortSearch> {
+        // SAFETY: copied out at once; values of this type have no invalid bits, and any of them is a place to begin.
+        unsafe { SNAT_PORTS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn insert_port_search(&self, key: &SnatKey, search: &PortSearch) {
+        // What was learned is lost, and learned again.
+        let _ = SNAT_PORTS.insert(key, search, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn search_ports(&self, work: &mut Work, tuple: &Tuple) -> Claim {
+        Claim::from_number(search_ports(work, tuple))
     }
 
     #[inline(always)]
@@ -204,9 +260,13 @@ impl Tables for Maps {
         unsafe { bpf_get_prandom_u32() }
     }
 
+    /// In place: a copy of all of them would take their room on the stack wherever one of them is asked for.
     #[inline(always)]
-    fn settings(&self) -> Settings {
-        SETTINGS.load()
+    fn settings(&self) -> &Settings {
+        // What the compiler can not see through is not what the object says, but what the agent has put there.
+        let settings: *const Settings = core::hint::black_box(&raw const SETTINGS).cast();
+        // SAFETY: `Global` is transparent and always holds a value; nobody writes it once the program is loaded.
+        unsafe { &*settings }
     }
 }
 
@@ -215,5 +275,20 @@ fn flows(age: Age) -> &'static LruHashMap<Tuple, Flow> {
     match age {
         Age::New => &FLOWS_NEW,
         Age::Answered => &FLOWS,
+    }
+}
+
+/// Global, which makes the verifier follow the search once and not for every state that a caller may be in. The kernel
+/// takes the pointers for ones that may be null.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn search_ports(work: *mut Work, tuple: *const Tuple) -> u32 {
+    // SAFETY: the only caller has references, and does not use them until this returns.
+    let work = unsafe { work.as_mut() };
+    // SAFETY: as above.
+    let tuple = unsafe { tuple.as_ref() };
+    match (work, tuple) {
+        (Some(work), Some(tuple)) => ports::search_own(&Maps, work, tuple) as u32,
+        _ => Claim::Failed as u32,
     }
 }

@@ -10,13 +10,15 @@
     reason = "helpers take 32-bit offsets into packets far smaller, and 16-bit fields in 32-bit words"
 )]
 
+mod local_socket;
 mod maps;
 mod skb;
 mod sock_addr;
 mod sock_storage;
+mod way;
 
-pub(crate) use maps::Maps;
-pub(crate) use skb::SkbPacket;
+pub(crate) use maps::{Maps, scratch};
+pub(crate) use skb::{BarePacket, EthernetPacket, SkbPacket};
 pub(crate) use sock_addr::SocketAddress;
 pub(crate) use sock_storage::StoredPeer;
 
@@ -28,7 +30,7 @@ use kproxy_ebpf::Verdict;
 /// has more than the 512 bytes that the verifier allows.
 #[cfg(feature = "debug-log")]
 #[inline(never)]
-pub(crate) fn log(packet: &SkbPacket<'_>, verdict: Verdict) {
+pub(crate) fn log<const LINK: usize>(packet: &SkbPacket<'_, LINK>, verdict: Verdict) {
     if let Some(counter) = verdict.counter() {
         aya_log_ebpf::debug!(packet.context(), "{}", counter.name());
     }
@@ -37,7 +39,7 @@ pub(crate) fn log(packet: &SkbPacket<'_>, verdict: Verdict) {
 /// Nothing: other builds have no log.
 #[cfg(not(feature = "debug-log"))]
 #[inline(always)]
-pub(crate) fn log(_packet: &SkbPacket<'_>, _verdict: Verdict) {}
+pub(crate) fn log<const LINK: usize>(_packet: &SkbPacket<'_, LINK>, _verdict: Verdict) {}
 
 /// The helpers that we call are for GPL-compatible programs.
 #[unsafe(link_section = "license")]

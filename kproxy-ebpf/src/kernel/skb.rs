@@ -4,26 +4,41 @@ use aya_ebpf::bindings::{
     BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
 };
 use aya_ebpf::helpers::generated::{
-    bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_tail,
+    bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_head,
+    bpf_skb_change_tail, bpf_skb_vlan_pop,
 };
 use aya_ebpf::programs::TcContext;
 use bytemuck::Pod;
-use kproxy_ebpf::Packet;
+use kproxy_common::{DeviceIndex, Tuple};
 use kproxy_ebpf::packet::ChecksumChange;
+use kproxy_ebpf::{NoWay, Packet, Way};
 
-/// The most that is read of a packet's headers: Ethernet, IPv4 with all options, TCP without.
-const HEADERS: u32 = 14 + 60 + 20;
+use super::{local_socket, way};
 
-/// A packet at a TC hook, read and written in place.
-pub(crate) struct SkbPacket<'a> {
+/// The most that is read of a packet's headers behind the link's: IPv4 with all options, TCP without.
+const HEADERS: u32 = 60 + 20;
+/// Length of an Ethernet header.
+const ETHERNET: usize = 14;
+/// `skb->pkt_type` of a packet that came in for this machine.
+const PACKET_HOST: u32 = 0;
+/// The VLAN in a tag control information (IEEE 802.1Q); 0 for a tag that gives only a priority.
+const VLAN: u32 = 0x0fff;
+
+/// A packet at a TC hook of a device with Ethernet headers.
+pub(crate) type EthernetPacket<'a> = SkbPacket<'a, ETHERNET>;
+/// A packet at a TC hook of a device without link headers (tun, `WireGuard`, IPIP).
+pub(crate) type BarePacket<'a> = SkbPacket<'a, 0>;
+
+/// A packet at a TC hook, read and written in place. `LINK` is the length of the device's link headers.
+pub(crate) struct SkbPacket<'a, const LINK: usize> {
     context: &'a TcContext,
 }
 
-impl<'a> SkbPacket<'a> {
+impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
     /// Wraps a context. Headers that lie in page fragments are pulled into the linear part, where they can be read.
     #[inline(always)]
     pub(crate) fn new(context: &'a TcContext) -> Self {
-        let wanted = context.len().min(HEADERS);
+        let wanted = context.len().min(LINK as u32 + HEADERS);
         if context.data() + wanted as usize > context.data_end() {
             // If it fails, the packet is short of headers, and is judged so.
             let _ = context.pull_data(wanted);
@@ -47,6 +62,47 @@ impl<'a> SkbPacket<'a> {
         action as i32
     }
 
+    /// Whether the packet is for this machine, and no VLAN device's. What a bridge or a promiscuous device overhears is
+    /// another machine's, and what has a VLAN tag comes again by the VLAN's own device.
+    #[inline(always)]
+    pub(crate) fn is_for_us(&self) -> bool {
+        // SAFETY: the context is the hook's own, and this and the tag are plain fields.
+        let kind = unsafe { (*self.context.skb.skb).pkt_type };
+        // SAFETY: as above.
+        let tag = unsafe { (*self.context.skb.skb).vlan_tci };
+        kind == PACKET_HOST && !(self.is_tagged() && tag & VLAN != 0)
+    }
+
+    /// Whether the packet carries a VLAN tag beside it, which the VLAN's own device has put there.
+    #[inline(always)]
+    pub(crate) fn is_tagged(&self) -> bool {
+        // SAFETY: the context is the hook's own and this is a plain field.
+        unsafe { (*self.context.skb.skb).vlan_present != 0 }
+    }
+
+    /// Sends the packet out by the way that was found for it.
+    #[inline(always)]
+    pub(crate) fn forward(&mut self) -> i32 {
+        let skb = self.context.skb.skb;
+        if self.is_tagged() {
+            // A priority tag of the way in means nothing on the way out.
+            // SAFETY: the context is the hook's own; pointers into the packet are computed anew by every access.
+            let popped = unsafe { bpf_skb_vlan_pop(skb) };
+            if popped != 0 {
+                return TC_ACT_SHOT;
+            }
+        }
+        if LINK == 0 {
+            // `__bpf_redirect_neigh` takes packets with Ethernet headers only, and takes them off.
+            // SAFETY: as above.
+            let opened = unsafe { bpf_skb_change_head(skb, ETHERNET as u32, 0) };
+            if opened != 0 {
+                return TC_ACT_SHOT;
+            }
+        }
+        way::take().unwrap_or(TC_ACT_SHOT)
+    }
+
     /// Swaps the Ethernet addresses and sends the packet out by the device it came from.
     #[inline(always)]
     pub(crate) fn turn_around_and_send(&mut self) -> i32 {
@@ -56,14 +112,79 @@ impl<'a> SkbPacket<'a> {
         }
     }
 
+    /// Where a value stands, if all of it is there. The bounds are loaded anew each time: the compiler would keep them as
+    /// 32-bit numbers from one access to the next, and the verifier forgets what a register is that is cut to 32 bits.
     #[inline(always)]
     fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
-        let start = self.context.data();
-        (start + offset + size_of::<T>() <= self.context.data_end()).then_some((start + offset) as *mut T)
+        let skb = self.context.skb.skb;
+        // SAFETY: the context is the hook's own and this is a plain field.
+        let start = unsafe { &raw const (*skb).data };
+        // SAFETY: as above.
+        let end = unsafe { &raw const (*skb).data_end };
+        // SAFETY: as above.
+        let start = unsafe { start.read_volatile() } as usize;
+        // SAFETY: as above.
+        let end = unsafe { end.read_volatile() } as usize;
+        (start + offset + size_of::<T>() <= end).then_some((start + offset) as *mut T)
     }
 }
 
-impl Packet for SkbPacket<'_> {
+impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
+    const NETWORK: usize = LINK;
+
+    /// The kernel's word for it: what comes in accelerated has its VLAN tag beside it.
+    #[inline(always)]
+    fn ethertype(&self) -> Option<u16> {
+        // SAFETY: the context is the hook's own and this is a plain field.
+        Some(unsafe { (*self.context.skb.skb).protocol } as u16)
+    }
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.context.len().wrapping_sub(LINK as u32)
+    }
+
+    #[inline(always)]
+    fn segment_size(&self) -> u32 {
+        // SAFETY: the context is the hook's own and this is a plain field.
+        unsafe { (*self.context.skb.skb).gso_size }
+    }
+
+    #[inline(always)]
+    fn device(&self) -> DeviceIndex {
+        // SAFETY: the context is the hook's own and this is a plain field.
+        DeviceIndex(unsafe { (*self.context.skb.skb).ifindex })
+    }
+
+    #[inline(always)]
+    fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
+        way::find(self.context.skb.skb, tuple, length)
+    }
+
+    #[inline(always)]
+    fn way(&self) -> Way {
+        way::found()
+    }
+
+    #[inline(always)]
+    fn has_socket(&self, tuple: &Tuple) -> bool {
+        local_socket::exists(self.context.skb.skb, tuple)
+    }
+
+    #[inline(always)]
+    fn sctp_correction(changed: u32, length: u16) -> u32 {
+        sctp_correction(changed, length.into())
+    }
+
+    #[inline(always)]
+    fn turn_around(&mut self) -> Option<()> {
+        if LINK == 0 {
+            return Some(());
+        }
+        let [d0, d1, d2, s0, s1, s2]: [u16; 6] = self.load(0)?;
+        self.store(0, [s0, s1, s2, d0, d1, d2])
+    }
+
     #[inline(always)]
     fn load<T: Pod>(&self, offset: usize) -> Option<T> {
         let pointer = self.pointer::<T>(offset)?;
@@ -128,4 +249,11 @@ impl Packet for SkbPacket<'_> {
         let opened = unsafe { bpf_skb_adjust_room(skb, room as i32, BPF_ADJ_ROOM_MAC, 0) };
         (opened == 0).then_some(())
     }
+}
+
+/// Global, which makes the verifier follow its loops once and not for every state that a caller may be in.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn sctp_correction(changed: u32, length: u32) -> u32 {
+    kproxy_ebpf::crc32c::correction(changed, length as u16)
 }

@@ -32,9 +32,13 @@ pub struct ExplainArgs {
     #[arg(long, value_enum)]
     pub via: Option<Via>,
 
-    /// Answer many questions: a file with one JSON object a line with the fields `from`, `to` and `via`, or - for standard
-    /// input. One JSON object a line is answered.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "via"])]
+    /// The device that it comes in by, where a bridge or the names of devices tell which traffic is local.
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+
+    /// Answer many questions: a file with one JSON object a line with the fields `from`, `to`, `via` and `device`, or - for
+    /// standard input. One JSON object a line is answered.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "via", "device"])]
     pub cases: Option<PathBuf>,
 
     /// How the answer looks.
@@ -103,7 +107,8 @@ fn answer<T: Tables>(arguments: &ExplainArgs, explainer: &Explainer<T>) -> Resul
             answer_cases(BufReader::new(cases), output, explain)
         }
         (None, Some(from), Some(to)) => {
-            let answer = explain(&Question::new(from, to, arguments.via)?)?;
+            let question = Question::new(from, to, arguments.via)?.by_device(arguments.device.clone())?;
+            let answer = explain(&question)?;
             match arguments.output {
                 Output::Text => println!("{answer}"),
                 Output::Json => {

@@ -61,5 +61,6 @@ pub fn compile<'a>(
         cluster: selected.cluster,
         local: selected.local,
         source_ranges: ranges::source_ranges(service, family, place),
+        left_alone: None,
     }
 }

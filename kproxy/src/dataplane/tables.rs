@@ -104,7 +104,7 @@ impl Tables {
 
     fn node_addresses(&self) -> io::Result<BTreeMap<Family, Address>> {
         let address = |family| {
-            let bytes = self.node_addresses.get(&maps::node_address_index(family), 0);
+            let bytes = self.node_addresses.get(&maps::family_index(family), 0);
             let address: Address = bytemuck::cast(bytes.map_err(io::Error::other)?);
             Ok((family, address))
         };
@@ -124,7 +124,7 @@ impl Tables {
     pub(super) fn write_node_address(&mut self, family: Family, address: Address) -> io::Result<()> {
         let address = bytemuck::cast::<_, [u8; _]>(address);
         self.node_addresses
-            .set(maps::node_address_index(family), address, 0)
+            .set(maps::family_index(family), address, 0)
             .map_err(io::Error::other)
     }
 }

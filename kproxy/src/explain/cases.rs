@@ -16,6 +16,7 @@ struct Case {
     from: String,
     to: String,
     via: Option<Via>,
+    device: Option<String>,
 }
 
 /// What stands in the place of an answer.
@@ -65,8 +66,13 @@ pub fn answer_cases(
 }
 
 fn read(line: &[u8]) -> Result<Question> {
-    let Case { from, to, via } = serde_json::from_slice(line)?;
+    let Case {
+        from,
+        to,
+        via,
+        device,
+    } = serde_json::from_slice(line)?;
     let from = from.parse().context("from")?;
     let to = to.parse().context("to")?;
-    Ok(Question::new(from, to, via)?)
+    Ok(Question::new(from, to, via)?.by_device(device)?)
 }

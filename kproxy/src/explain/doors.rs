@@ -5,7 +5,7 @@ use kproxy_common::{AddressRole, BackendFlags, Counter, Door, FrontendKey, Proto
 use kproxy_ebpf::balance::{self, Choice, Chosen, Request};
 use kproxy_ebpf::lookup::{self, Side, Vacancy};
 use kproxy_ebpf::socket::{self, Peer, SocketVerdict};
-use kproxy_ebpf::{Tables, forward};
+use kproxy_ebpf::{Scratch, Tables, forward};
 
 use super::answer::{ClientKind, SourceAddress, Verdict};
 use super::frame;
@@ -58,7 +58,7 @@ pub(super) fn socket<T: Tables>(
 /// A packet comes out of a pod.
 pub(super) fn pod<T: Tables>(replay: Replay<'_, T>, tuple: &Tuple) -> (Outcome, Vec<Event>) {
     let mut packet = Buffer::new(frame::bytes(tuple));
-    let _: kproxy_ebpf::Verdict = forward::pod_ingress(&mut packet, &replay);
+    let _: kproxy_ebpf::Verdict = forward::pod_ingress(&mut packet, &replay, &mut Scratch::default());
     let events = replay.into_events();
     let outcome = after_packet(tuple, &counted(&events), packet.bytes);
     (outcome, events)

@@ -61,10 +61,11 @@ impl<T: Tables> Explainer<T> {
     /// When the kernel does not run its program.
     pub fn explain(&self, question: &Question) -> Result<Answer> {
         let sender = question.from.address;
+        let device = question.device.as_deref();
         let via = question
             .via
-            .unwrap_or_else(|| self.surroundings.usual_door(sender));
-        let client = self.surroundings.client(sender, via);
+            .unwrap_or_else(|| self.surroundings.usual_door(sender, device));
+        let client = self.surroundings.client(sender, via, device);
         let tuple = frame::tuple(question);
         let mut steps = vec![format!(
             "{sender}, a client of the kind {client}, asks {} by the {via} door",
@@ -88,7 +89,7 @@ impl<T: Tables> Explainer<T> {
     fn replay(&self, chance: Option<u32>) -> Replay<'_, T> {
         let settings = Settings {
             node_namespace: NODE_NAMESPACE,
-            ..self.tables.settings()
+            ..*self.tables.settings()
         };
         Replay::new(&self.tables, settings, chance)
     }

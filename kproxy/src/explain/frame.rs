@@ -40,6 +40,7 @@ pub(super) fn tuple(question: &Question) -> Tuple {
                 protocol,
             },
         via: _,
+        device: _,
     } = *question;
     Tuple {
         source,

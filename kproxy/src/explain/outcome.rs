@@ -61,10 +61,15 @@ pub(super) fn deciding<'a>(counted: impl IntoIterator<Item = &'a Counter>) -> Op
 fn verdict(counter: Counter) -> Option<Verdict> {
     Some(match counter {
         Counter::New | Counter::Established | Counter::Reply | Counter::Hairpin => Verdict::Forward,
-        Counter::Rejected | Counter::RejectedPort => Verdict::Reject,
+        Counter::Rejected | Counter::RejectedPort | Counter::TooBig | Counter::TimeExceeded => {
+            Verdict::Reject
+        }
         Counter::DroppedSource
         | Counter::DroppedUnallocated
         | Counter::DroppedPolicy
+        | Counter::DroppedMartian
+        | Counter::DroppedRoute
+        | Counter::DroppedForwarding
         | Counter::DroppedPorts
         | Counter::DroppedMap
         | Counter::DroppedRewrite => Verdict::Drop,
@@ -125,6 +130,16 @@ pub(super) fn reason(
         Counter::DroppedPolicy => {
             "traffic policy Local allows only endpoints of this node, and the usable ones are elsewhere".into()
         }
+        Counter::DroppedMartian => {
+            "no packet from outside can have this source address, so it begins nothing".into()
+        }
+        Counter::DroppedRoute => "the node has no route from here to the backend".into(),
+        Counter::DroppedForwarding => {
+            "the node does not forward what comes in by this device (net.ipv4.ip_forward, net.ipv6.conf.all.forwarding)"
+                .into()
+        }
+        Counter::TooBig => "it does not fit on its way, which its sender is told".into(),
+        Counter::TimeExceeded => "its time to live ends at this node, which its sender is told".into(),
         Counter::DroppedPorts => "no source port towards the backend is free".into(),
         Counter::DroppedMap => "the connection could not be recorded".into(),
         Counter::DroppedRewrite => "the packet changed under the rewrite".into(),

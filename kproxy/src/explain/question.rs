@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::model::{parse_address, parse_protocol};
 
 /// One packet, the first one of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Who sends it.
     pub from: Sender,
@@ -19,6 +19,9 @@ pub struct Question {
     pub to: Target,
     /// By which door; by the one that the sender would use if it is not said.
     pub via: Option<Via>,
+    /// The device that it comes in by, which some local-traffic detectors ask for; `None` if it is not said, and for what
+    /// the node sends itself.
+    pub device: Option<String>,
 }
 
 impl Question {
@@ -29,11 +32,29 @@ impl Question {
     pub fn new(from: Sender, to: Target, via: Option<Via>) -> Result<Self, QuestionError> {
         let (source, destination) = (from.address.family(), to.address.family());
         if source == destination {
-            Ok(Self { from, to, via })
+            Ok(Self {
+                from,
+                to,
+                via,
+                device: None,
+            })
         } else {
             Err(QuestionError(format!(
                 "`--from` is an {source} address and `--to` an {destination} one; no packet has both"
             )))
+        }
+    }
+
+    /// The same about a packet that comes in by this device.
+    ///
+    /// # Errors
+    /// It is one that a socket sends.
+    pub fn by_device(self, device: Option<String>) -> Result<Self, QuestionError> {
+        match (device, self.via) {
+            (Some(device), Some(Via::Socket)) => Err(QuestionError(format!(
+                "what a socket sends comes in by no device; leave out `--device {device}` or `--via socket`"
+            ))),
+            (device, _) => Ok(Self { device, ..self }),
         }
     }
 }
@@ -217,5 +238,20 @@ mod tests {
             .expect_err("two families")
             .to_string();
         assert!(error.contains("--from") && error.contains("--to"), "{error}");
+    }
+
+    #[test]
+    fn what_a_socket_sends_comes_in_by_no_device() {
+        let question = |via| {
+            let (from, to) = ("10.1.0.1".parse().unwrap(), "10.96.0.1:80/TCP".parse().unwrap());
+            Question::new(from, to, via)
+                .unwrap()
+                .by_device(Some("cni0".to_owned()))
+        };
+        for via in [None, Some(Via::Pod), Some(Via::Uplink)] {
+            assert_eq!(question(via).unwrap().device.as_deref(), Some("cni0"));
+        }
+        let error = question(Some(Via::Socket)).expect_err("no device").to_string();
+        assert!(error.contains("--device cni0"), "{error}");
     }
 }

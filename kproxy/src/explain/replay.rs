@@ -8,8 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
-    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, Settings, SocketFlow, SocketFlowKey, Tuple,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
+    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, Settings,
+    SnatKey, SocketFlow, SocketFlowKey, Tuple,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -141,6 +142,21 @@ impl<T: Tables> Tables for Replay<'_, T> {
         self.below.node_address(family)
     }
 
+    fn pod_range(&self, family: Family) -> AddressRange {
+        self.below.pod_range(family)
+    }
+
+    fn device(&self, index: DeviceIndex) -> Option<Device> {
+        self.below.device(index)
+    }
+
+    fn port_search(&self, key: &SnatKey) -> Option<PortSearch> {
+        self.below.port_search(key)
+    }
+
+    // One question searches once.
+    fn insert_port_search(&self, _key: &SnatKey, _search: &PortSearch) {}
+
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow> {
         let flow = self.look_up(age, key);
         if let Some(flow) = flow {
@@ -198,7 +214,7 @@ impl<T: Tables> Tables for Replay<'_, T> {
         self.chance.take().unwrap_or_else(|| self.below.random())
     }
 
-    fn settings(&self) -> Settings {
-        self.settings
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 }

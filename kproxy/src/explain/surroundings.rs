@@ -22,10 +22,10 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The door that a sender uses who does not say.
-    pub(super) fn usual_door(&self, sender: Address) -> Via {
+    pub(super) fn usual_door(&self, sender: Address, device: Option<&str>) -> Via {
         if self.is_node(sender) {
             Via::Socket
-        } else if self.pods.contains(&sender) || self.is_recognised(sender) {
+        } else if self.pods.contains(&sender) || self.detector.recognises(sender, device) {
             Via::Pod
         } else {
             Via::Uplink
@@ -33,23 +33,18 @@ impl Surroundings {
     }
 
     /// What a sender is to traffic policies. A process of this node that is not the node's own is a pod's.
-    pub(super) fn client(&self, sender: Address, via: Via) -> ClientKind {
+    pub(super) fn client(&self, sender: Address, via: Via, device: Option<&str>) -> ClientKind {
         if self.is_node(sender) {
             return ClientKind::Node;
         }
         match via {
             Via::Socket | Via::Pod => ClientKind::Pod,
-            Via::Uplink if self.is_recognised(sender) => ClientKind::Pod,
+            Via::Uplink if self.detector.recognises(sender, device) => ClientKind::Pod,
             Via::Uplink => ClientKind::External,
         }
     }
 
     fn is_node(&self, sender: Address) -> bool {
         sender.is_loopback() || self.node.contains(&sender)
-    }
-
-    /// By its address: detectors by device are not asked, since a question names no device.
-    fn is_recognised(&self, sender: Address) -> bool {
-        self.detector.recognises(sender, None)
     }
 }

@@ -1,6 +1,5 @@
 //! One service: its object, its slices, and what was given out for it.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kproxy_common::{Family, Protocol};
@@ -49,6 +48,15 @@ impl Entry {
         service.is_some_and(|service| !service.source_ranges().is_empty())
     }
 
+    pub(super) fn put_service(&mut self, service: Option<Service>) {
+        let given = service
+            .as_ref()
+            .map_or(0, |service| service.ports.len() * service.cluster_ips.len());
+        // Here, beside what stays, and not when it is needed: then it would lie among what does not.
+        self.given.reserve_exact(given.saturating_sub(self.given.len()));
+        self.service = service;
+    }
+
     /// Whether it is there just as it is.
     pub(super) fn has_slice(&self, slice: &Slice) -> bool {
         let position = self.slices.binary_search_by(|other| other.name.cmp(&slice.name));
@@ -58,7 +66,10 @@ impl Entry {
     pub(super) fn put_slice(&mut self, slice: Slice) {
         match self.slices.binary_search_by(|other| other.name.cmp(&slice.name)) {
             Ok(position) => self.slices[position] = slice,
-            Err(position) => self.slices.insert(position, slice),
+            Err(position) => {
+                self.slices.reserve_exact(1);
+                self.slices.insert(position, slice);
+            }
         }
     }
 
@@ -74,10 +85,11 @@ impl Entry {
         name: &ObjectName,
         place: &Place,
         claims: &Claims,
-        changes: &mut BTreeMap<ServicePortName, Option<WantedService>>,
+        changes: &mut Vec<(ServicePortName, Option<WantedService>)>,
     ) -> Vec<Problem> {
         let mut conflicts = Vec::new();
-        let before = std::mem::take(&mut self.given);
+        let before = self.given.clone();
+        self.given.clear();
         for (id, mut wanted) in self.compile(place) {
             wanted
                 .frontends
@@ -88,7 +100,7 @@ impl Entry {
                     }
                     Some(_) | None => true,
                 });
-            if wanted.frontends.is_empty() {
+            if wanted.frontends.is_empty() && wanted.left_alone.is_none() {
                 continue;
             }
             let fingerprint = Fingerprint::of(&wanted);
@@ -96,7 +108,7 @@ impl Entry {
                 .iter()
                 .any(|(given, print)| *given == id && *print == fingerprint);
             if !unchanged {
-                changes.insert(id.full(name), Some(wanted));
+                changes.push((id.full(name), Some(wanted)));
             }
             self.given.push((id, fingerprint));
         }
@@ -124,6 +136,17 @@ impl Entry {
         let Some(service) = &self.service else {
             return Vec::new();
         };
+        if service.foreign {
+            let left_alone = service.cluster_ips.iter().map(|address| {
+                let id = PortId {
+                    name: Name::from(""),
+                    protocol: Protocol::TCP,
+                    family: address.family(),
+                };
+                (id, WantedService::left_alone(*address))
+            });
+            return left_alone.collect();
+        }
         let mut compiled = Vec::with_capacity(service.ports.len() * service.cluster_ips.len());
         for port in &service.ports {
             for family in service.cluster_ips.iter().map(|address| address.family()) {
@@ -147,9 +170,9 @@ impl PortId {
             family,
         } = self;
         ServicePortName {
-            namespace: service.namespace.to_string(),
-            name: service.name.to_string(),
-            port: name.to_string(),
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            port: name.clone(),
             protocol: *protocol,
             family: *family,
         }
@@ -180,6 +203,7 @@ fn feed(wanted: &WantedService, hasher: &mut impl Hasher) {
         cluster,
         local,
         source_ranges,
+        left_alone,
     } = wanted;
     frontends.len().hash(hasher);
     for (key, frontend) in frontends {
@@ -192,5 +216,5 @@ fn feed(wanted: &WantedService, hasher: &mut impl Hasher) {
         } = frontend;
         (key, flags, affinity_seconds, inside, outside, restricted).hash(hasher);
     }
-    (endpoints, cluster, local, source_ranges).hash(hasher);
+    (endpoints, cluster, local, source_ranges, left_alone).hash(hasher);
 }

@@ -119,9 +119,11 @@ impl Index {
     /// Empty as long as the index is not [synced](Self::synced). One frontend may move from one service port to another
     /// within one answer: a renamed port, or a claim that is handed over.
     pub fn take_changes(&mut self) -> BTreeMap<ServicePortName, Option<WantedService>> {
-        let mut changes = BTreeMap::new();
+        // Sorted in the end: between what is wanted of services, which nobody keeps, a growing tree would leave nodes
+        // whose place others take.
+        let mut changes = Vec::new();
         if !self.synced() {
-            return changes;
+            return BTreeMap::new();
         }
         for name in std::mem::take(&mut self.dirty) {
             let Some(entry) = self.services.get_mut(&name) else {
@@ -139,7 +141,7 @@ impl Index {
             }
         }
         self.names.tidy();
-        changes
+        changes.into_iter().collect()
     }
 
     /// Problems that nobody was told about yet. Each is given once, and again only after it was gone.
@@ -171,9 +173,13 @@ impl Index {
         self.node.as_ref()
     }
 
-    /// The ranges that ClusterIPs come from, in both families.
+    /// The ranges in which an address that is no Service's is nobody's: those that ClusterIPs come from, in both families.
+    /// None, as long as a Service is there that could never be read, since nobody knows its address (semantics 4.09).
     #[must_use]
     pub fn service_cidrs(&self) -> BTreeSet<Cidr> {
+        if self.unread.may_hide_services() {
+            return BTreeSet::new();
+        }
         let cidrs = self.service_cidrs.values().flat_map(|object| &object.cidrs);
         cidrs.copied().collect()
     }

@@ -23,6 +23,11 @@ impl Unread {
         }
     }
 
+    /// Whether a Service may be among them.
+    pub(super) fn may_hide_services(&self) -> bool {
+        self.manifests > 0 || self.objects.iter().any(|(kind, _)| *kind == Kind::Service)
+    }
+
     pub(super) fn count(&self) -> usize {
         self.manifests + self.objects.len()
     }

@@ -1,12 +1,22 @@
 //! A packet in a vector.
 
+use std::rc::Rc;
+
 use bytemuck::Pod;
-use kproxy_ebpf::Packet;
+use kproxy_common::{DeviceIndex, Tuple};
 use kproxy_ebpf::checksum::Difference;
 use kproxy_ebpf::packet::ChecksumChange;
+use kproxy_ebpf::{NoWay, Packet, Way};
+
+use super::routes::Routes;
 
 /// What fills the room that [`Packet::reshape`] opens: whoever forgets to write it is found out.
 const UNDEFINED: u8 = 0xa5;
+
+/// Length of an Ethernet header.
+const ETHERNET: usize = 14;
+/// Offset of the protocol in it.
+const ETHERTYPE: usize = 12;
 
 /// How a packet keeps its transport checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +33,19 @@ pub struct Buffer {
     /// Its bytes.
     pub bytes: Vec<u8>,
     checksum: Checksum,
+    segment_size: u32,
+    device: DeviceIndex,
+    sockets: Vec<Tuple>,
+    routes: Rc<Routes>,
+    way: Way,
 }
+
+/// What no lookup has answered yet.
+const NO_WAY: Way = Way {
+    device: DeviceIndex(0),
+    source: None,
+    mtu: 0,
+};
 
 impl Buffer {
     /// A packet with a finished checksum.
@@ -32,6 +54,11 @@ impl Buffer {
         Self {
             bytes,
             checksum: Checksum::Complete,
+            segment_size: 0,
+            device: DeviceIndex(1),
+            sockets: Vec::new(),
+            routes: Rc::new(Routes::Anywhere),
+            way: NO_WAY,
         }
     }
 
@@ -39,9 +66,33 @@ impl Buffer {
     #[must_use]
     pub fn partial(bytes: Vec<u8>) -> Self {
         Self {
-            bytes,
             checksum: Checksum::Partial,
+            ..Self::new(bytes)
         }
+    }
+
+    /// Many packets in one, each with this much payload (GSO).
+    #[must_use]
+    pub fn in_segments_of(self, segment_size: u32) -> Self {
+        Self { segment_size, ..self }
+    }
+
+    /// It came in by this device.
+    #[must_use]
+    pub fn by(self, device: DeviceIndex) -> Self {
+        Self { device, ..self }
+    }
+
+    /// On a machine with these routes.
+    #[must_use]
+    pub fn among(self, routes: Rc<Routes>) -> Self {
+        Self { routes, ..self }
+    }
+
+    /// On a machine whose sockets take packets with these tuples.
+    #[must_use]
+    pub fn beside(self, sockets: Vec<Tuple>) -> Self {
+        Self { sockets, ..self }
     }
 
     /// One step of `bpf_l4_csum_replace`.
@@ -60,6 +111,43 @@ impl Buffer {
 }
 
 impl Packet for Buffer {
+    const NETWORK: usize = ETHERNET;
+
+    fn ethertype(&self) -> Option<u16> {
+        self.load(ETHERTYPE)
+    }
+
+    fn turn_around(&mut self) -> Option<()> {
+        let [destination, source]: [[u8; 6]; 2] = self.load(0)?;
+        self.store(0, [source, destination])
+    }
+
+    fn length(&self) -> u32 {
+        u32::try_from(self.bytes.len().saturating_sub(ETHERNET)).unwrap_or(u32::MAX)
+    }
+
+    fn segment_size(&self) -> u32 {
+        self.segment_size
+    }
+
+    fn device(&self) -> DeviceIndex {
+        self.device
+    }
+
+    fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
+        let (way, fits) = self.routes.find(tuple, length);
+        self.way = way;
+        fits
+    }
+
+    fn way(&self) -> Way {
+        self.way
+    }
+
+    fn has_socket(&self, tuple: &Tuple) -> bool {
+        self.sockets.contains(tuple)
+    }
+
     fn load<T: Pod>(&self, offset: usize) -> Option<T> {
         let bytes = self.bytes.get(offset..offset.checked_add(size_of::<T>())?)?;
         Some(bytemuck::pod_read_unaligned(bytes))
@@ -89,7 +177,6 @@ impl Packet for Buffer {
     }
 
     fn reshape(&mut self, length: usize, room: usize) -> Option<()> {
-        const ETHERNET: usize = 14;
         if length > self.bytes.len() || length < ETHERNET {
             return None;
         }

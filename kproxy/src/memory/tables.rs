@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::model::Cidr;
 use crate::plan::{Action, Plan};
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
-    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, Settings, SocketFlow, SocketFlowKey, Tuple, maps,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
+    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, Settings,
+    SnatKey, SocketFlow, SocketFlowKey, Tuple, maps,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -28,6 +29,11 @@ pub struct MemoryTables {
     source_ranges: BTreeMap<RangeSetId, BTreeSet<Cidr>>,
     service_cidrs: BTreeMap<u32, AddressRange>,
     node_addresses: BTreeMap<Family, Address>,
+    port_searches: RefCell<HashMap<SnatKey, PortSearch>>,
+    /// The addresses that the local-traffic detector takes for pods'.
+    pub pod_ranges: BTreeMap<Family, AddressRange>,
+    /// What is known about devices.
+    pub devices: BTreeMap<DeviceIndex, Device>,
     counters: RefCell<BTreeMap<(Door, Counter), u64>>,
     refusals: Cell<u32>,
     now: Cell<Nanoseconds>,
@@ -59,6 +65,9 @@ impl MemoryTables {
             source_ranges: BTreeMap::new(),
             service_cidrs: BTreeMap::new(),
             node_addresses: BTreeMap::new(),
+            port_searches: RefCell::default(),
+            pod_ranges: BTreeMap::new(),
+            devices: BTreeMap::new(),
             counters: RefCell::default(),
             refusals: Cell::new(0),
             // A machine that has been up for a while.
@@ -233,6 +242,25 @@ impl Tables for MemoryTables {
         address.filter(|address| !address.is_unspecified())
     }
 
+    fn pod_range(&self, family: Family) -> AddressRange {
+        self.pod_ranges
+            .get(&family)
+            .copied()
+            .unwrap_or(AddressRange::UNSET)
+    }
+
+    fn device(&self, index: DeviceIndex) -> Option<Device> {
+        self.devices.get(&index).copied()
+    }
+
+    fn port_search(&self, key: &SnatKey) -> Option<PortSearch> {
+        self.port_searches.borrow().get(key).copied()
+    }
+
+    fn insert_port_search(&self, key: &SnatKey, search: &PortSearch) {
+        self.port_searches.borrow_mut().insert(*key, *search);
+    }
+
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow> {
         self.flows(age).borrow().get(key).copied()
     }
@@ -296,7 +324,7 @@ impl Tables for MemoryTables {
         u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0)
     }
 
-    fn settings(&self) -> Settings {
-        self.settings
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 }

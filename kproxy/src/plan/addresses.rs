@@ -4,6 +4,9 @@
 //! and they live on when their service is gone (semantics 4.02). Nothing new begins there, since there is no frontend, and
 //! it is no active ClusterIP any more (semantics 4.10). As soon as the map is more than half full, such addresses go, the
 //! oldest first.
+//!
+//! A ClusterIP that a service has and that is not served, for want of room or by another proxy, is exempt from being dropped as unallocated.
+//! Should there be no room for saying so, no range may say where ClusterIPs come from: [`Addresses::without_room`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +36,8 @@ struct Use {
     frontends: u32,
     /// How many of them are ClusterIPs.
     cluster_ips: u32,
+    /// How many service ports have it as their ClusterIP, served or not.
+    allocated: u32,
     /// What the map says; `None` if it has no entry.
     written: Option<AddressRole>,
     /// When the last frontend went, as a key of [`Addresses::former`].
@@ -52,6 +57,8 @@ pub(super) struct Addresses {
     here: Option<Here>,
     /// Addresses of the node without an entry.
     homeless: BTreeSet<Address>,
+    /// ClusterIPs of services without an entry, and how many service ports have each.
+    unlisted: BTreeMap<Address, u32>,
     /// Adopted frontends may stand where nobody has claimed any.
     keeps_unclaimed: bool,
 }
@@ -74,6 +81,7 @@ impl Addresses {
             turn: 0,
             here: None,
             homeless: BTreeSet::new(),
+            unlisted: BTreeMap::new(),
             keeps_unclaimed: true,
         }
     }
@@ -116,6 +124,34 @@ impl Addresses {
         self.here = Some(here);
     }
 
+    /// A service port has the address as its ClusterIP, whether or not it can be served.
+    pub(super) fn allocate(&mut self, address: Address) {
+        if self.uses.contains_key(&address) || self.has_room() {
+            self.entry(address).allocated += 1;
+            self.touched.insert(address);
+        } else {
+            *self.unlisted.entry(address).or_default() += 1;
+        }
+    }
+
+    /// A service port has it no more.
+    pub(super) fn deallocate(&mut self, address: Address) {
+        if let Some(entry) = self.uses.get_mut(&address) {
+            entry.allocated = entry.allocated.saturating_sub(1);
+            self.touched.insert(address);
+        } else if let Some(count) = self.unlisted.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.unlisted.remove(&address);
+            }
+        }
+    }
+
+    /// How many ClusterIPs of services the map does not know; true of the map as the last [`Addresses::settle`] leaves it.
+    pub(super) fn without_room(&self) -> usize {
+        self.unlisted.len()
+    }
+
     /// One more frontend stands on the address; false if there is no room for another address.
     pub(super) fn claim(&mut self, address: Address, cluster_ip: bool) -> bool {
         if address.is_unspecified() {
@@ -151,10 +187,19 @@ impl Addresses {
     }
 
     fn count(&mut self, address: Address, cluster_ip: bool) {
-        let entry = self.uses.entry(address).or_default();
+        let entry = self.entry(address);
         entry.frontends += 1;
         entry.cluster_ips += u32::from(cluster_ip);
         self.touched.insert(address);
+    }
+
+    /// The entry of an address, which is not unlisted any more.
+    fn entry(&mut self, address: Address) -> &mut Use {
+        let unlisted = &mut self.unlisted;
+        self.uses.entry(address).or_insert_with(|| Use {
+            allocated: unlisted.remove(&address).unwrap_or_default(),
+            ..Use::default()
+        })
     }
 
     /// Removals come last in a plan, so what was given up in the same plan still takes its place.
@@ -172,11 +217,15 @@ impl Addresses {
             };
             let mut role = self.role(address, entry);
             let mut former = None;
-            if role.is_empty() && entry.written.is_some_and(|role| role.intersects(HAS_FLOWS)) {
-                role = AddressRole::SERVICE;
+            let has_flows = entry.written.is_some_and(|role| role.intersects(HAS_FLOWS));
+            if has_flows && role.is_empty() {
                 former = entry.former.or_else(|| Some(self.retire(address)));
             } else if let Some(turn) = entry.former {
                 self.former.remove(&turn);
+            }
+            if has_flows && !role.intersects(HAS_FLOWS) {
+                // Also beside an exemption, which may go before they do.
+                role |= AddressRole::SERVICE;
             }
             if role.is_empty() {
                 if entry.written.is_some() {
@@ -206,14 +255,14 @@ impl Addresses {
         removed
     }
 
-    /// Gives the node's addresses their entries as far as there is room.
+    /// Gives the node's addresses their entries as far as there is room, and ClusterIPs that have none.
     fn house(&mut self, draft: &mut Draft) {
         for address in std::mem::take(&mut self.homeless) {
             if self.uses.contains_key(&address) {
                 continue;
             }
             if self.has_room() {
-                self.uses.insert(address, Use::default());
+                self.entry(address);
                 self.touched.insert(address);
                 continue;
             }
@@ -225,6 +274,12 @@ impl Addresses {
             };
             draft.problem(None, kind);
             self.homeless.insert(address);
+        }
+        while self.has_room()
+            && let Some((&address, _)) = self.unlisted.first_key_value()
+        {
+            self.entry(address);
+            self.touched.insert(address);
         }
     }
 
@@ -242,9 +297,10 @@ impl Addresses {
         let cluster_ip = entry.cluster_ips > 0 || unclaimed(AddressRole::CLUSTER_IP);
         let mut role = AddressRole::empty();
         role.set(AddressRole::SERVICE, service);
+        role.set(AddressRole::EXEMPT, entry.allocated > 0 && !cluster_ip);
         match &self.here {
             None => {
-                role |= written & (AddressRole::NODE | AddressRole::BOUND);
+                role |= written & (AddressRole::NODE | AddressRole::EXEMPT);
                 role.set(
                     AddressRole::CLUSTER_IP,
                     cluster_ip && written.contains(AddressRole::CLUSTER_IP),
@@ -257,7 +313,10 @@ impl Addresses {
             }) => {
                 role.set(AddressRole::NODE, node_ports.contains(&address));
                 let is_bound = bound.contains(&address);
-                role.set(AddressRole::BOUND, exempt.contains(&address));
+                role.set(
+                    AddressRole::EXEMPT,
+                    role.contains(AddressRole::EXEMPT) || exempt.contains(&address),
+                );
                 role.set(AddressRole::CLUSTER_IP, cluster_ip && !is_bound);
             }
         }

@@ -74,7 +74,7 @@ mod tests {
         let name = ServicePortName {
             namespace: "default".into(),
             name: "web".into(),
-            port: String::new(),
+            port: "".into(),
             protocol: Protocol::TCP,
             family: Family::V4,
         };
@@ -105,6 +105,7 @@ mod tests {
                 [parse_cidr("192.0.2.0/24"), parse_cidr("198.51.100.0/24")]
                     .map(|cidr| cidr.expect("a range")),
             ),
+            left_alone: None,
         };
         [(name, Some(wanted))].into()
     }

@@ -1,6 +1,6 @@
 //! What the maps say about the node itself: `SERVICE_CIDRS`, `NODE_ADDRESSES`, and its part of `ADDRESSES`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kproxy_common::{Address, AddressRange, Family, maps};
 
@@ -20,6 +20,8 @@ pub(super) struct Node {
     changed: bool,
     service_cidrs: ServiceCidrs,
     left_out: Vec<Cidr>,
+    /// No range was given to the data plane, since not every ClusterIP could be.
+    withheld: bool,
     /// What the map says, without unspecified addresses.
     addresses: BTreeMap<Family, Address>,
 }
@@ -33,6 +35,7 @@ impl Node {
             changed: false,
             service_cidrs: ServiceCidrs::new(service_cidrs),
             left_out: Vec::new(),
+            withheld: false,
             addresses,
         }
     }
@@ -47,36 +50,63 @@ impl Node {
         self.wanted
     }
 
-    /// Writes the difference into the draft, and tells the gate.
-    pub(super) fn settle(&mut self, addresses: &mut Addresses, draft: &mut Draft) {
+    /// Tells the gate what the node's addresses are.
+    pub(super) fn place(&self, addresses: &mut Addresses) {
         if let Some(wanted) = self.wanted.as_ref().filter(|_| self.changed) {
-            let WantedNode {
-                node_port_addresses,
-                bound,
-                primary,
-                service_cidrs,
-            } = wanted;
-            let in_a_range = |address: &&Address| service_cidrs.iter().any(|cidr| cidr.contains(address));
+            let bound = &wanted.bound;
+            let in_a_range =
+                |address: &&Address| wanted.service_cidrs.iter().any(|cidr| cidr.contains(address));
             addresses.place(Here {
-                node_ports: node_port_addresses.clone(),
+                node_ports: wanted.node_port_addresses.clone(),
                 bound: bound.clone(),
                 exempt: bound.iter().filter(in_a_range).copied().collect(),
             });
-            self.left_out = self.service_cidrs.follow(service_cidrs, draft);
+        }
+    }
+
+    /// Writes the difference into the draft. A ClusterIP that the gate has no room for would be dropped as unallocated;
+    /// as long as there is one, nothing is.
+    pub(super) fn settle(&mut self, addresses: &Addresses, draft: &mut Draft) {
+        let withheld = addresses.without_room() > 0;
+        let changed = std::mem::take(&mut self.changed);
+        if let Some(wanted) = &self.wanted {
+            let WantedNode {
+                node_port_addresses: _,
+                bound: _,
+                primary,
+                service_cidrs,
+            } = wanted;
+            if changed || withheld != self.withheld {
+                let nothing = BTreeSet::new();
+                let listed = if withheld { &nothing } else { service_cidrs };
+                self.left_out = self.service_cidrs.follow(listed, draft);
+            }
             for family in [Family::V4, Family::V6] {
                 let address = primary.get(&family).copied();
-                if self.addresses.get(&family).copied() != address {
+                if changed && self.addresses.get(&family).copied() != address {
                     let written = address.unwrap_or_else(|| Address::unspecified(family));
                     draft.node_addresses.insert(family, written);
                 }
             }
-            self.addresses.clone_from(primary);
+            if changed {
+                self.addresses.clone_from(primary);
+            }
         }
-        self.changed = false;
+        self.withheld = withheld;
         for range in &self.left_out {
             let kind = ProblemKind::TooManyServiceCidrs {
                 range: *range,
                 entries: maps::SERVICE_CIDRS_MAX,
+            };
+            draft.problem(None, kind);
+        }
+        let has_ranges = |wanted: &WantedNode| !wanted.service_cidrs.is_empty();
+        if withheld && self.wanted.as_ref().is_some_and(has_ranges) {
+            let kind = ProblemKind::NoRoomForClusterIps {
+                addresses: addresses.without_room(),
+                map: maps::ADDRESSES,
+                entries: addresses.capacity(),
+                option: "frontends",
             };
             draft.problem(None, kind);
         }

@@ -19,7 +19,8 @@ impl Applied {
         let mut all = Vec::new();
         for name in dirty {
             self.troubled.remove(&name);
-            let Some(wanted) = self.wanted.get(&name) else {
+            let wanted = self.wanted.get(&name);
+            let Some(wanted) = wanted.filter(|wanted| wanted.left_alone.is_none()) else {
                 self.kept.remove(&name);
                 all.push((name, None));
                 continue;

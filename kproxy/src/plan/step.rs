@@ -232,6 +232,21 @@ pub enum ProblemKind {
         /// The option of `kproxy run` that sets it.
         option: &'static str,
     },
+    /// A map is too small for ClusterIPs of services that are not served.
+    #[error(
+        "no room for {addresses} ClusterIPs of services in map {map} ({entries} entries); as long as that is so, packets \
+         to ClusterIPs of no service are left alone; raise --{option}"
+    )]
+    NoRoomForClusterIps {
+        /// How many.
+        addresses: usize,
+        /// The map.
+        map: &'static str,
+        /// Its size.
+        entries: u32,
+        /// The option of `kproxy run` that sets it.
+        option: &'static str,
+    },
     /// There are more ranges of ClusterIPs than the data plane looks at.
     #[error(
         "the data plane knows {entries} ranges of ClusterIPs; packets to addresses of {range} that are no service's are left alone"

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::model::Cidr;
+use crate::model::{Cidr, Name};
 use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol};
 
 /// Names one proxied entry: a port of a Service in one family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePortName {
     /// The Service's namespace.
-    pub namespace: String,
+    pub namespace: Name,
     /// The Service's name.
-    pub name: String,
+    pub name: Name,
     /// The port's name, empty for an unnamed port.
-    pub port: String,
+    pub port: Name,
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
     /// The half of a dual-stack Service.
@@ -86,6 +86,8 @@ pub struct WantedService {
     pub local: Vec<Endpoint>,
     /// Who may ask a [restricted](WantedFrontend::restricted) frontend.
     pub source_ranges: BTreeSet<Cidr>,
+    /// The ClusterIP that another proxy serves, and that is left alone; there is nothing else then.
+    pub left_alone: Option<Address>,
 }
 
 /// What the data plane shall know about the node itself.
@@ -103,6 +105,15 @@ pub struct WantedNode {
 }
 
 impl WantedService {
+    /// A service that another proxy serves at this ClusterIP.
+    #[must_use]
+    pub fn left_alone(cluster_ip: Address) -> Self {
+        Self {
+            left_alone: Some(cluster_ip),
+            ..Self::default()
+        }
+    }
+
     /// The endpoints of one of the two sets.
     #[must_use]
     pub fn set(&self, set: BackendSet) -> &[Endpoint] {
@@ -110,5 +121,14 @@ impl WantedService {
             BackendSet::Cluster => &self.cluster,
             BackendSet::Local => &self.local,
         }
+    }
+
+    /// The ClusterIPs that the cluster has given to it.
+    pub(super) fn cluster_ips(&self) -> impl Iterator<Item = Address> {
+        let frontends = self.frontends.iter();
+        frontends
+            .filter(|(_, frontend)| frontend.flags.contains(FrontendFlags::CLUSTER_IP))
+            .map(|(key, _)| key.address)
+            .chain(self.left_alone)
     }
 }

@@ -1,7 +1,7 @@
 //! Opening and closing TCP servers.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -40,6 +40,31 @@ pub(super) fn bind(address: SocketAddr, clients: Clients) -> io::Result<TcpListe
     TcpListener::from_std(socket.into())
 }
 
+/// Listens for clients of both families: the unspecified address of either means every address of the node, as it does
+/// in Go's `net.Listen`, which kube-proxy's servers are opened by. A node without IPv6 has those of IPv4 only.
+fn bind_everywhere(what: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    if !address.ip().is_unspecified() {
+        return bind(address, Clients::Both);
+    }
+    match bind((Ipv6Addr::UNSPECIFIED, address.port()).into(), Clients::Both) {
+        Err(error) if is_for_want_of_ipv6(&error) => {
+            let fallback = (Ipv4Addr::UNSPECIFIED, address.port()).into();
+            let listener = bind(fallback, Clients::SameFamily)?;
+            tracing::info!("this node has no IPv6: listening at {fallback} for {what}");
+            Ok(listener)
+        }
+        bound => bound,
+    }
+}
+
+/// No socket where the kernel has no IPv6 (`ipv6.disable=1`), or no address for it where it was switched off later.
+fn is_for_want_of_ipv6(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+    )
+}
+
 /// A server that has one address for as long as the process lives.
 pub(super) struct Server {
     /// What it is, for messages.
@@ -65,7 +90,7 @@ pub(super) async fn start(
         fatal,
         pause,
     } = server;
-    match (bind(address, Clients::Both), fatal) {
+    match (bind_everywhere(what, address), fatal) {
         (Ok(listener), _) => {
             let local = listener.local_addr().ok();
             tasks.spawn(serve(listener, router));
@@ -89,7 +114,7 @@ pub(super) async fn start(
 async fn insist(what: &str, address: SocketAddr, pause: Duration) -> TcpListener {
     loop {
         tokio::time::sleep(pause).await;
-        match bind(address, Clients::Both) {
+        match bind_everywhere(what, address) {
             Ok(listener) => {
                 tracing::info!("listening at {address} for {what}, at last");
                 return listener;

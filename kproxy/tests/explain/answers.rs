@@ -101,6 +101,8 @@ fn the_command_answers_one_question() {
             "10.96.0.1:80/tcp",
             "--via",
             "pod",
+            "--device",
+            "veth1",
             "-o",
             "json",
         ],
@@ -188,6 +190,10 @@ fn bad_cases_say_so_in_their_line() {
             r#"{"from": "10.1.0.7", "to": "10.96.0.1:80/TCP", "via": "door"}"#,
             "unknown variant `door`",
         ),
+        (
+            r#"{"from": "10.1.0.7", "to": "10.96.0.1:80/TCP", "via": "socket", "device": "cni0"}"#,
+            "comes in by no device",
+        ),
         ("nonsense", "expected"),
     ];
     let mut input = format!("{good}\n\n");
@@ -198,13 +204,13 @@ fn bad_cases_say_so_in_their_line() {
     input += good;
     let output = kproxy(&["--cases", "-"], &input);
     assert!(!output.status.success(), "bad lines make the command fail");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("6 of the cases"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("7 of the cases"));
     let answers: Vec<Value> = String::from_utf8(output.stdout)
         .unwrap()
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(answers.len(), 8);
+    assert_eq!(answers.len(), 9);
     for (number, (line, expected)) in (1..).zip(bad) {
         let error = answers[number]["error"].as_str().unwrap();
         // The empty line counts, though it is not answered.
@@ -214,7 +220,7 @@ fn bad_cases_say_so_in_their_line() {
         );
         assert!(error.contains(expected), "{line}: {error}");
     }
-    for number in [0, 7] {
+    for number in [0, 8] {
         assert_eq!(answers[number]["verdict"], "forward");
     }
 }

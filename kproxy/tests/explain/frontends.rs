@@ -1,6 +1,6 @@
 //! Section 3: which addresses and ports are a service's, and who is behind them.
 
-use super::world::{DETECTOR, OUTSIDE, POD, PORT, ask, node, outcome, service, slices};
+use super::world::{DETECTOR, NODE, OUTSIDE, POD, PORT, ask, ask_by, node, outcome, service, slices};
 
 const BOTH: &[&str] = &["10.1.0.5", "10.2.0.5", "fd00:1::5", "fd00:2::5"];
 
@@ -301,5 +301,64 @@ fn the_source_changes_only_where_it_must() {
     for (what, endpoint, question, expected) in rows {
         let answer = ask(&node(&manifests(endpoint), ""), question);
         assert_eq!(answer.source.to_string(), expected, "{what}: {answer}");
+    }
+}
+
+#[test]
+fn detectors_may_ask_for_the_device_5_15() {
+    const BRIDGE: &str = "detectLocalMode: BridgeInterface\ndetectLocal: {bridgeInterface: cni0}\n";
+    const PREFIX: &str = "detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: veth}\n";
+    let spec = "  externalTrafficPolicy: Local\n  externalIPs: [203.0.113.1]\n  ports: [{port: 80}]\n";
+    let manifests = service(spec) + &slices(PORT, BOTH);
+    // What it shows; configuration; device; door; who sends; client.
+    let rows = [
+        (
+            "5.15 the bridge",
+            BRIDGE,
+            Some("cni0"),
+            "uplink: ",
+            OUTSIDE,
+            "pod",
+        ),
+        ("5.15 its usual door", BRIDGE, Some("cni0"), "", OUTSIDE, "pod"),
+        (
+            "5.15 another device",
+            BRIDGE,
+            Some("eth0"),
+            "",
+            OUTSIDE,
+            "external",
+        ),
+        ("5.15 no device", BRIDGE, None, "", OUTSIDE, "external"),
+        (
+            "5.15 a prefix",
+            PREFIX,
+            Some("veth12"),
+            "uplink: ",
+            OUTSIDE,
+            "pod",
+        ),
+        (
+            "5.15 another name",
+            PREFIX,
+            Some("eth0"),
+            "uplink: ",
+            OUTSIDE,
+            "external",
+        ),
+        ("5.16 the node's own", BRIDGE, None, "", NODE[0], "node"),
+        (
+            "5.13 by range alone",
+            DETECTOR,
+            Some("cni0"),
+            "",
+            OUTSIDE,
+            "external",
+        ),
+    ];
+    for (what, configuration, device, door, from, client) in rows {
+        let question = format!("{door}{from} > 203.0.113.1:80/TCP");
+        let answer = ask_by(&node(&manifests, configuration), device, &question);
+        assert_eq!(answer.client.to_string(), client, "{what}: {answer}");
     }
 }

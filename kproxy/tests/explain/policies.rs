@@ -257,7 +257,7 @@ fn unknown_ports_and_addresses_4d() {
 }
 
 #[test]
-fn a_service_of_another_proxy_is_not_active_4_10() {
+fn a_service_of_another_proxy_is_left_alone_4_10() {
     let ranges = "---\napiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: kubernetes}\nspec: {cidrs: \
                   [10.96.0.0/16]}\n";
     let other = service("  ports: [{port: 80}]\n").replace(
@@ -266,5 +266,11 @@ fn a_service_of_another_proxy_is_not_active_4_10() {
     );
     let node = node(&format!("{other}{ranges}{}", slices(PORT, &[HERE])), "");
     let answer = ask(&node, &format!("pod: {POD} > 10.96.0.1:80/TCP"));
-    assert_eq!(outcome(&answer), "drop", "1.01 4.10: {answer}");
+    assert_eq!(outcome(&answer), "pass", "1.01 4.10: {answer}");
+    assert!(
+        answer.to_string().contains("never dropped as unallocated"),
+        "{answer}"
+    );
+    let answer = ask(&node, &format!("pod: {POD} > 10.96.0.2:80/TCP"));
+    assert_eq!(outcome(&answer), "drop", "4.09: {answer}");
 }

@@ -42,12 +42,18 @@ pub(crate) fn node(manifests: &str, configuration: &str) -> PaperExplainer {
 
 /// Asks by `ADDR > ADDR:PORT/PROTO`, with the door in front (`pod: …`) if it is not the usual one.
 pub(crate) fn ask(explainer: &PaperExplainer, question: &str) -> Answer {
+    ask_by(explainer, None, question)
+}
+
+/// The same about a packet that comes in by this device.
+pub(crate) fn ask_by(explainer: &PaperExplainer, device: Option<&str>, question: &str) -> Answer {
     let (via, packet) = match question.split_once(": ") {
         Some((via, packet)) => (Some(clap::ValueEnum::from_str(via, false).unwrap()), packet),
         None => (None, question),
     };
     let (from, to) = packet.split_once(" > ").unwrap();
     let question = Question::new(from.parse().unwrap(), to.parse().unwrap(), via).unwrap();
+    let question = question.by_device(device.map(str::to_owned)).unwrap();
     explainer.explain(&question).unwrap()
 }
 

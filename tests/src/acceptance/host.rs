@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kproxy::dataplane::Sizes;
 use kproxy_common::{FlowState, Settings};
-use kproxy_ebpf::{Action, Packet as _, forward, reject, reply};
+use kproxy_ebpf::{Action, Packet as _, Scratch, forward, reject, reply};
 
 use super::row::{Half, Row};
 use super::simulation::{Fate, Hook, Machine, Simulation};
@@ -45,14 +45,15 @@ pub fn play(row: &Row) -> anyhow::Result<()> {
 #[must_use]
 pub fn run(tables: &MemoryTables, hook: Hook, mut packet: Buffer) -> Fate {
     let verdict = match hook {
-        Hook::Ingress => forward::pod_ingress(&mut packet, tables),
-        Hook::Egress => reply::pod_egress(&mut packet, tables),
+        Hook::Ingress => forward::pod_ingress(&mut packet, tables, &mut Scratch::default()),
+        Hook::Egress => reply::pod_egress(&mut packet, tables, &mut Scratch::default()),
     };
     let returned = match verdict.action() {
         Action::Continue => return Fate::On(packet.bytes),
         Action::Drop => None,
         Action::TurnAround => packet.turn_around(),
-        Action::Reject => reject::reject(&mut packet),
+        Action::Forward => Some(()),
+        Action::Refuse(refusal) => reject::refuse(&mut packet, tables, refusal),
     };
     match returned {
         Some(()) => Fate::Back(packet.bytes),

@@ -82,6 +82,12 @@ pub struct Agent {
 
 impl Agent {
     pub(super) fn start(node: &Node, options: &AgentOptions) -> anyhow::Result<Self> {
+        let (agent, bound) = Self::begin(node, options)?;
+        agent.until_ready(bound)
+    }
+
+    /// Starts it and waits for nothing; also gives how long it may take to be ready.
+    pub(super) fn begin(node: &Node, options: &AgentOptions) -> anyhow::Result<(Self, Duration)> {
         let AgentOptions {
             source,
             arguments,
@@ -98,23 +104,25 @@ impl Agent {
         own.extend(["--log-format", "json", flag, path]);
         own.extend(arguments.iter().map(String::as_str));
         let process = run(node, program.as_deref(), "run", &own, log)?;
-        Self::wait_until_ready(node, process, *ready_within)
+        Ok((Self::of(node, process), *ready_within))
     }
 
     pub(super) fn start_container(node: &Node, container: &Container, folder: &Path) -> anyhow::Result<Self> {
         let process = run_container(node, container, folder)?;
-        Self::wait_until_ready(node, process, patience(READY_WITHIN))
+        Self::of(node, process).until_ready(patience(READY_WITHIN))
     }
 
-    fn wait_until_ready(node: &Node, process: Process, bound: Duration) -> anyhow::Result<Self> {
-        let agent = Self {
+    fn of(node: &Node, process: Process) -> Self {
+        Self {
             node: node.name().to_owned(),
             process,
-        };
-        agent
-            .wait_for_message(bound, |message, _| message == "ready")
-            .with_context(|| format!("kproxy on node {} is not ready after {bound:?}", node.name()))?;
-        Ok(agent)
+        }
+    }
+
+    fn until_ready(self, bound: Duration) -> anyhow::Result<Self> {
+        self.wait_for_message(bound, |message, _| message == "ready")
+            .with_context(|| format!("kproxy on node {} is not ready after {bound:?}", self.node))?;
+        Ok(self)
     }
 
     /// The running process, with its log on standard error.

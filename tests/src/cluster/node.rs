@@ -61,6 +61,15 @@ impl Node {
         Agent::start(self, options)
     }
 
+    /// Starts kproxy as [`Node::start_agent`], and waits for nothing.
+    ///
+    /// # Errors
+    /// When it can not be started.
+    pub fn begin_agent(&self, options: &AgentOptions) -> anyhow::Result<Agent> {
+        let (agent, _) = Agent::begin(self, options)?;
+        Ok(agent)
+    }
+
     /// Starts kproxy in a container on this node, and waits until it is ready. What that takes is kept in `folder`, which
     /// outlives it.
     ///

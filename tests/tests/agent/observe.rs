@@ -16,8 +16,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::WEB;
-use super::stage::{BOUND, Server, Stage, on_stage};
+use super::stage::{BOUND, Server, Stage, WEB, on_stage};
 
 const HEALTH: u16 = 10_256;
 const METRICS: u16 = 10_249;

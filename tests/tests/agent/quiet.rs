@@ -16,8 +16,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::WEB;
-use super::stage::{Server, Stage, on_stage};
+use super::stage::{Server, Stage, WEB, on_stage};
 
 const NODE_PORT: u16 = 30_080;
 const EXTERNAL: [&str; 2] = ["192.0.2.80", "2001:db8::80"];

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use kproxy_tests::apiserver::{ApiServer, Options as ServerOptions};
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Load, Node, Process, Via};
 use kproxy_tests::echo::{Options, Outcome};
-use kproxy_tests::workload::{Member, Workload};
+use kproxy_tests::workload::{Member, Port, Workload};
 
 /// How long a change may take to show. A bound against hanging, not a measurement.
 pub(crate) const BOUND: Duration = Duration::from_secs(10);
@@ -18,6 +18,14 @@ pub(crate) const BOUND: Duration = Duration::from_secs(10);
 /// How long a client waits. A rejection by packet may reach the client while `connect` still holds the socket; then the
 /// kernel keeps it as a soft error, and only the answer to the next SYN, a second later, ends the call.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The service of most stories.
+pub(crate) const WEB: Port = Port {
+    name: "http",
+    protocol: "TCP",
+    port: 80,
+    target: 8080,
+};
 
 /// The pod that asks: one whose sockets the node's kernel has, and one of a sandboxed runtime. A pod is one or the
 /// other; if both ways were mixed, the kernel would hand out one source port for the service and for its backend.

@@ -86,7 +86,7 @@ fn what_is_written_is_found_by_prefix_and_survives_a_restart() {
     for (text, role) in [
         ("192.0.2.1", AddressRole::NODE),
         ("fd00::1", AddressRole::NODE),
-        ("10.96.0.99", AddressRole::BOUND),
+        ("10.96.0.99", AddressRole::EXEMPT),
     ] {
         assert_eq!(contents.addresses[&address(text)], role, "{text}");
     }

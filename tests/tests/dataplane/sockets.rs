@@ -65,7 +65,7 @@ impl Stage {
         let name = ServicePortName {
             namespace: "test".into(),
             name: "dns".into(),
-            port: String::new(),
+            port: "".into(),
             protocol: Protocol::UDP,
             family: Family::V4,
         };
@@ -87,6 +87,7 @@ impl Stage {
             cluster: endpoints(chosen),
             local: Vec::new(),
             source_ranges: BTreeSet::new(),
+            left_alone: None,
         };
         self.apply([(name, wanted)].into());
     }

@@ -11,7 +11,7 @@ use super::suite::Scope;
 use crate::output::written;
 use crate::workspace;
 
-/// Tools that tests call, and the shell of the machine.
+/// Tools that tests call.
 const TOOLS: [&str; 5] = ["ip", "tc", "unshare", "setpriv", "nft"];
 
 /// Where our programs are in the machine: tests look for the agent beside their own directory.
@@ -66,6 +66,10 @@ impl Programs {
             // Before busybox's own, which are in other directories.
             copy(&path, &root.join("usr/sbin").join(name))?;
         }
+        // busybox's shell calls its own tools before those of the machine.
+        let shell = Path::new("/bin/sh");
+        libraries.extend(libraries_of(shell)?);
+        copy(shell, &root.join("bin/sh"))?;
         for library in libraries {
             copy(
                 &library,

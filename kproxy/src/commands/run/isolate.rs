@@ -46,7 +46,7 @@ mod tests {
             Arc::new(ServicePortName {
                 namespace: "default".into(),
                 name: name.into(),
-                port: String::new(),
+                port: "".into(),
                 protocol: Protocol::TCP,
                 family: Family::V4,
             })

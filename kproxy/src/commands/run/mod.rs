@@ -4,7 +4,7 @@
 //! * `doors`, `isolate`, `backoff`: parts of them
 //! * `start`: the parts that the configuration decides, opened one by one
 //! * `placing`: what the node's addresses are to the data plane; `awaited`: as long as its object has none
-//! * `pod_ranges`: the Node object's part in telling local traffic apart
+//! * `pod_ranges`: the Node object's part in telling local traffic apart; `primary_family`: which family it puts first
 //! * `kernel`: what they want from the data plane
 //! * this file: checks, starts and the loop that waits
 //!
@@ -18,6 +18,7 @@ mod isolate;
 mod kernel;
 mod placing;
 mod pod_ranges;
+mod primary_family;
 mod start;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use crate::source::Event;
 use agent::Agent;
 use kernel::{Hands, Kernel};
 use pod_ranges::PodRanges;
+use primary_family::PrimaryFamily;
 
 /// How many events may wait; also how many are made one batch at most.
 const QUEUE: usize = 1_024;
@@ -73,8 +75,9 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
 
     let node = config.node_name.as_str();
     tracing::info!(node, mode = %config.mode, pin_dir = %own.pin_dir.display(), cgroup = %cgroup.display(), "starting");
-    start::prepare(&config)?;
-    let families = families::in_kernel();
+    let families = families::of_node();
+    let primary_family = PrimaryFamily::new(config.bind_address, families)?;
+    start::prepare(&config, families)?;
     let options = Options {
         pin_dir: own.pin_dir.clone(),
         cgroup,
@@ -131,6 +134,7 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
             tasks,
             signals,
             pod_ranges: PodRanges::new(config.detector.clone(), families),
+            primary_family,
             when_ready: own.remove_kube_proxy_rules.then_some(remove_former_proxy),
         },
     )
@@ -160,6 +164,7 @@ struct Inputs {
     tasks: JoinSet<Result<()>>,
     signals: Signals,
     pod_ranges: PodRanges,
+    primary_family: PrimaryFamily,
     /// What is done once, when every service is served.
     when_ready: Option<fn()>,
 }
@@ -189,6 +194,7 @@ async fn serve(mut agent: Agent<impl Kernel>, mut inputs: Inputs) -> Result<()> 
             }
             Some(event) = inputs.events.recv() => {
                 agent.take_in(batch(event, &mut inputs.events));
+                inputs.primary_family.follow(agent.index())?;
                 inputs.pod_ranges.follow(agent.index())?;
             }
             Ok(()) = inputs.addresses.changed() => {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
+use kproxy_common::Family;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
@@ -15,7 +16,7 @@ use crate::causes::one_line;
 use crate::config::watch::ConfigFile;
 use crate::config::{self, Config};
 use crate::dataplane::Dataplane;
-use crate::node::{families, oom};
+use crate::node::oom;
 use crate::plan::MapContents;
 use crate::serve::{self, Events, Status};
 use crate::sockets::{Report, Sources, Sweeper};
@@ -25,8 +26,11 @@ use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, man
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is set on the machine before anything is served.
-pub(super) fn prepare(config: &Config) -> Result<()> {
-    config.check_families(families::in_kernel())?;
+pub(super) fn prepare(config: &Config, families: &[Family]) -> Result<()> {
+    config.check_families(families)?;
+    if !families.contains(&Family::V6) {
+        tracing::info!("this node has no IPv6: services are served in IPv4 only");
+    }
     oom::adjust(config.oom_score_adj);
     set_up(config)
 }

@@ -14,7 +14,7 @@ use crate::dataplane::attach::spot_of;
 use crate::dataplane::error::OpenError;
 use crate::dataplane::links::{self, Failure};
 use crate::dataplane::pins::{Pins, children, remove_link};
-use crate::dataplane::sys::link::{Hook, Target};
+use crate::dataplane::sys::link::{Hook, Link, Target};
 
 /// Before 6.6 the kernel does not know what it is asked.
 pub(super) fn is_supported() -> io::Result<bool> {
@@ -55,8 +55,20 @@ impl Tcx {
     }
 
     pub(super) fn occupied(&self) -> Result<BTreeSet<Spot>, OpenError> {
-        let pins = children(&self.0)?;
-        Ok(pins.iter().filter_map(|pin| spot_of(pin)).collect())
+        let mut occupied = BTreeSet::new();
+        for path in children(&self.0)? {
+            let Some(spot) = spot_of(&path) else { continue };
+            let link = Link::pinned(&path).map_err(|source| OpenError::Pin {
+                doing: "opening the link",
+                path: path.clone(),
+                source,
+            })?;
+            // What is no link has a name of ours by chance.
+            if link.is_some() {
+                occupied.insert(spot);
+            }
+        }
+        Ok(occupied)
     }
 
     fn pin(&self, spot: &Spot) -> PathBuf {

@@ -7,9 +7,9 @@ use std::io;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Map, MapData};
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Door, Family,
-    Flow, Frontend, FrontendKey, Nanoseconds, RangeSetId, Settings, SocketFlow, SocketFlowKey, SourceRange,
-    Tuple, maps,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
+    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, Settings,
+    SnatKey, SocketFlow, SocketFlowKey, SourceRange, Tuple, maps,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 use nix::time::{ClockId, clock_gettime};
@@ -35,6 +35,9 @@ pub struct PinnedTables {
     // Small, and of one moment.
     service_cidrs: Vec<AddressRange>,
     node_addresses: Vec<Address>,
+    pod_ranges: Vec<AddressRange>,
+    devices: Hash<DeviceIndex, Device>,
+    port_searches: Hash<SnatKey, PortSearch>,
     settings: Settings,
     chance: RandomState,
 }
@@ -49,6 +52,7 @@ impl Pinned {
         let trie = SourceRanges::try_from(trie)
             .map_err(|error| map_error(maps::SOURCE_RANGES)(io::Error::other(error)))?;
         let service_cidrs = self.array::<{ size_of::<AddressRange>() }>(maps::SERVICE_CIDRS)?;
+        let pod_ranges = self.array::<{ size_of::<AddressRange>() }>(maps::POD_RANGES)?;
         let node_addresses = self.array::<{ size_of::<Address>() }>(maps::NODE_ADDRESSES)?;
         Ok(PinnedTables {
             addresses: self.hash(maps::ADDRESSES)?,
@@ -62,6 +66,9 @@ impl Pinned {
             source_ranges: trie,
             service_cidrs: service_cidrs.into_iter().map(bytemuck::cast).collect(),
             node_addresses: node_addresses.into_iter().map(bytemuck::cast).collect(),
+            pod_ranges: pod_ranges.into_iter().map(bytemuck::cast).collect(),
+            devices: self.hash(maps::DEVICES)?,
+            port_searches: self.hash(maps::SNAT_PORTS)?,
             settings: self.settings()?,
             chance: RandomState::new(),
         })
@@ -122,9 +129,24 @@ impl Tables for PinnedTables {
     }
 
     fn node_address(&self, family: Family) -> Option<Address> {
-        let address = self.node_addresses.get(maps::node_address_index(family) as usize);
+        let address = self.node_addresses.get(maps::family_index(family) as usize);
         address.copied().filter(|address| !address.is_unspecified())
     }
+
+    fn pod_range(&self, family: Family) -> AddressRange {
+        let range = self.pod_ranges.get(maps::family_index(family) as usize).copied();
+        range.unwrap_or(AddressRange::UNSET)
+    }
+
+    fn device(&self, index: DeviceIndex) -> Option<Device> {
+        self.devices.get(&index).ok().flatten()
+    }
+
+    fn port_search(&self, key: &SnatKey) -> Option<PortSearch> {
+        self.port_searches.get(key).ok().flatten()
+    }
+
+    fn insert_port_search(&self, _key: &SnatKey, _search: &PortSearch) {}
 
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow> {
         let flows = match age {
@@ -171,7 +193,7 @@ impl Tables for PinnedTables {
         u32::try_from(hash >> 32).unwrap_or_default()
     }
 
-    fn settings(&self) -> Settings {
-        self.settings
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 }

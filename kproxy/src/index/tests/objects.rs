@@ -25,11 +25,7 @@ fn ports_come_and_go_on_their_own() {
 
 #[test]
 fn labels_and_types_take_a_service_away_and_give_it_back() {
-    let proxy =
-        |value: &str| json!({"metadata": {"labels": {"service.kubernetes.io/service-proxy-name": value}}});
     let rows = [
-        ("1.01 another proxy's", proxy("other")),
-        ("1.01 nobody's name is a name", proxy("")),
         ("1.02 headless", json!({"spec": {"clusterIP": "None"}})),
         ("1.06 without an address", json!({"spec": {"clusterIP": ""}})),
         ("1.07, 1.29 an alias", json!({"spec": {"type": "ExternalName"}})),
@@ -40,6 +36,36 @@ fn labels_and_types_take_a_service_away_and_give_it_back() {
         assert_eq!(changes(&mut index), ["+web:"], "{row}");
         put_object(&mut index, "web", fields);
         assert_eq!(changes(&mut index), ["-web"], "{row}");
+    }
+}
+
+#[test]
+fn a_label_leaves_nothing_of_a_service_but_its_addresses() {
+    let address = |text| crate::model::parse_address(text).unwrap();
+    let dual = json!({"ipFamilies": ["IPv4", "IPv6"], "clusterIPs": ["10.96.0.1", "fd00::1"]});
+    for value in ["other", ""] {
+        let mut index = synced();
+        put_service(&mut index, "web", dual.clone());
+        assert_eq!(index.take_changes().len(), 2);
+        let labels = json!({"service.kubernetes.io/service-proxy-name": value});
+        put_object(
+            &mut index,
+            "web",
+            json!({"metadata": {"labels": labels}, "spec": dual}),
+        );
+        let given: Vec<_> = index.take_changes().into_values().collect();
+        let expected = ["10.96.0.1", "fd00::1"].map(|text| Some(WantedService::left_alone(address(text))));
+        assert_eq!(given, expected, "1.01, 4.10 {value:?}");
+        put_slice(&mut index, json!({"endpoints": endpoints(&["10.0.0.1"])}));
+        assert!(index.take_changes().is_empty(), "its endpoints do not matter");
+        put_service(&mut index, "web", dual.clone());
+        assert_eq!(
+            changes(&mut index),
+            ["+web: 10.0.0.1:8080", "+web:"],
+            "1.01 it is back"
+        );
+        remove_service(&mut index, "web");
+        assert_eq!(changes(&mut index), ["-web", "-web"]);
     }
 }
 

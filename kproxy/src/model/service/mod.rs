@@ -13,16 +13,19 @@ use kproxy_common::{Address, Port, Protocol};
 
 use super::{Cidr, Kind, Name, ObjectName, Parsed, Problem};
 
-/// The label that hands a Service to another proxy, whatever its value (semantics 1.01).
+/// The label that hands a Service to another proxy, whatever its value (semantics 1.01). Its ClusterIPs are read all the
+/// same: they are no unallocated addresses.
 const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 
-/// A Service that kproxy serves.
+/// A Service with a ClusterIP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Its name.
     pub name: ObjectName,
     /// When it was created: the older one wins a frontend that two claim.
     pub created: Created,
+    /// Whether another proxy serves it. Then it has its ClusterIPs here and nothing else.
+    pub foreign: bool,
     /// Its ClusterIPs, at most one of each family. A family without one is not served at all (semantics 1.16).
     pub cluster_ips: Box<[Address]>,
     /// Its ports; name and protocol are unique, port and protocol as well, and node port and protocol too.
@@ -119,8 +122,11 @@ impl TryFrom<v1::Service> for Parsed<Service> {
             .metadata
             .labels
             .is_some_and(|labels| labels.contains_key(PROXY_NAME));
-        if opted_out || is_skipped(&spec) {
+        if is_skipped(&spec) {
             return Ok(Self::ignored(name));
+        }
+        if opted_out {
+            return Ok(foreign(name, &spec));
         }
         let mut problems = Vec::new();
         let mut report = |field, reason| problems.push(Problem::new(Kind::Service, &name, field, reason));
@@ -136,6 +142,7 @@ impl TryFrom<v1::Service> for Parsed<Service> {
         let object = Service {
             name: name.clone(),
             created: service.metadata.creation_timestamp.map(|time| time.0),
+            foreign: false,
             cluster_ips,
             internal_policy: policies::internal(&spec, &mut report),
             external_policy,
@@ -148,6 +155,26 @@ impl TryFrom<v1::Service> for Parsed<Service> {
             object: Some(object),
             problems,
         })
+    }
+}
+
+/// What is wrong with it is not for kproxy to tell.
+fn foreign(name: ObjectName, spec: &v1::ServiceSpec) -> Parsed<Service> {
+    let object = Service {
+        name: name.clone(),
+        created: None,
+        foreign: true,
+        cluster_ips: addresses::cluster_ips(spec, &mut |_, _| {}),
+        ports: Box::default(),
+        internal_policy: TrafficPolicy::Cluster,
+        external_policy: TrafficPolicy::Cluster,
+        affinity_seconds: 0,
+        external: None,
+    };
+    Parsed {
+        name,
+        object: Some(object),
+        problems: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Services: which are read, and what of them is.
 
 use super::*;
-use crate::model::samples::{parse_service, service};
+use crate::model::samples::{parse_service, parse_service_object, service, service_object};
 
 fn ports(service: &Service) -> Vec<String> {
     service
@@ -28,14 +28,32 @@ fn services_that_are_not_proxied() {
 #[test]
 fn a_label_hands_a_service_to_another_proxy() {
     for value in ["other", ""] {
-        let object = json!({
-            "metadata": {"name": "web", "labels": {"service.kubernetes.io/service-proxy-name": value}},
-            "spec": {"clusterIP": "10.96.0.1"},
-        });
-        let object: k8s_openapi::api::core::v1::Service = serde_json::from_value(object).unwrap();
-        let parsed = Parsed::<Service>::try_from(object).unwrap();
-        assert_eq!(parsed.object, None, "1.01 {value:?}");
+        let labelled = |spec: Value| {
+            let labels = json!({"service.kubernetes.io/service-proxy-name": value});
+            parse_service_object(json!({"metadata": {"labels": labels}, "spec": spec})).unwrap()
+        };
+        let parsed = labelled(json!({"externalIPs": ["192.0.2.1"], "sessionAffinity": "nonsense"}));
+        assert_eq!(parsed.problems, [], "1.01 {value:?}: they are not ours");
+        let service = parsed.object.expect("a service with an address");
+        let addresses: Vec<_> = service.cluster_ips.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["10.96.0.1"], "4.10 {value:?}");
+        assert!(
+            service.foreign && service.ports.is_empty() && service.external.is_none(),
+            "1.01 {value:?}"
+        );
+        assert_eq!(
+            labelled(json!({"clusterIP": "None"})).object,
+            None,
+            "1.02 {value:?}"
+        );
     }
+}
+
+#[test]
+fn the_headless_label_is_one_of_slices() {
+    let labels = json!({"service.kubernetes.io/headless": ""});
+    let service = service_object(json!({"metadata": {"labels": labels}}));
+    assert!(!service.foreign && service.ports.len() == 1, "1.03");
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub const FEATURES: [Feature; 19] = [
     Feature {
         name: "IPv6",
         since: None,
-        option: Some("CONFIG_IPV6, not switched off at boot"),
+        option: Some("CONFIG_IPV6, not switched off"),
         need: Need::Liked,
         without: "only services of IPv4 are served",
         probe: Probe::IpV6,

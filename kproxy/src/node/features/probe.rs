@@ -68,7 +68,7 @@ impl Probe {
                 presence(unless(listed, libc::ENOENT))
             }
             Self::SocketEnd => presence(Diag::open().and_then(|mut diag| diag.can_destroy())),
-            Self::IpV6 => found(families::in_kernel().contains(&Family::V6)),
+            Self::IpV6 => found(families::of_node().contains(&Family::V6)),
             Self::Forwarding => found(forwards()),
         }
     }
@@ -107,7 +107,7 @@ fn names(types: &[u8], name: &str) -> bool {
 
 /// For every family that the kernel has.
 fn forwards() -> bool {
-    families::in_kernel().iter().all(|family| {
+    families::of_node().iter().all(|family| {
         let path = match family {
             Family::V4 => "/proc/sys/net/ipv4/ip_forward",
             Family::V6 => "/proc/sys/net/ipv6/conf/all/forwarding",

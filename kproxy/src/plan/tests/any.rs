@@ -93,6 +93,7 @@ fn any_service(number: u8) -> impl Strategy<Value = WantedService> {
                 cluster: chosen(|(_, usable)| *usable),
                 local: chosen(|(local, usable)| *local && *usable),
                 source_ranges,
+                left_alone: None,
             }
         })
 }

@@ -8,6 +8,7 @@ mod random;
 mod ranges;
 mod served;
 mod stays;
+mod unserved;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,7 @@ fn name(name: &str) -> ServicePortName {
     ServicePortName {
         namespace: "test".into(),
         name: name.into(),
-        port: String::new(),
+        port: "".into(),
         protocol: Protocol::TCP,
         family: Family::V4,
     }
@@ -81,6 +82,7 @@ fn service(address: u8, endpoints: &[u8]) -> WantedService {
         cluster: sorted.iter().copied().map(endpoint).collect(),
         local: sorted.iter().copied().filter(local).map(endpoint).collect(),
         source_ranges: BTreeSet::new(),
+        left_alone: None,
     }
 }
 

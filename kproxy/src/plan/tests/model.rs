@@ -263,7 +263,7 @@ impl Model {
             let rows = [
                 (AddressRole::NODE, node.node_port_addresses.contains(address)),
                 (AddressRole::CLUSTER_IP, cluster_ips.contains(address) && !bound),
-                (AddressRole::BOUND, bound && in_a_range(address)),
+                (AddressRole::EXEMPT, bound && in_a_range(address)),
             ];
             for (flag, expected) in rows {
                 assert_eq!(role.contains(flag), expected, "{address} {flag:?}");

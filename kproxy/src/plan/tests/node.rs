@@ -152,7 +152,7 @@ fn a_restart_leaves_the_node_as_it_is_until_it_is_known() {
     let plan = applied.settle(BTreeMap::from_iter(one("new", Some(service(2, &[])))));
     model.apply(&plan);
     assert_eq!(model.contents.role(address(7)), AddressRole::NODE);
-    assert_eq!(model.contents.role(address(3)), AddressRole::BOUND);
+    assert_eq!(model.contents.role(address(3)), AddressRole::EXEMPT);
     assert_eq!(
         model.contents.role(address(2)),
         AddressRole::SERVICE,

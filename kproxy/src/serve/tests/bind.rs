@@ -1,8 +1,11 @@
 //! Addresses that can not be had.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 
 use axum::Router;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 use tokio::task::JoinSet;
 
 use super::super::fetch::{fetch, get};
@@ -82,6 +85,69 @@ async fn one_that_must_be_had_is_an_error() {
         assert!(error.contains(&address.to_string()), "{row}: {error}");
         assert!(error.contains("bindAddressHardFail"), "{row}: {error}");
     }
+}
+
+/// The port of a server that was told to listen at an unspecified address.
+async fn port_at(unspecified: &str, tasks: &mut JoinSet<()>) -> u16 {
+    let server = Server {
+        what: "a test",
+        address: SocketAddr::new(unspecified.parse().expect("an address"), 0),
+        router: Router::new(),
+        fatal: Some(Notice::failed_to_start("here", "")),
+        pause: Duration::ZERO,
+    };
+    let opened = listen::start(server, &Events::none(), tasks).await;
+    opened.expect("no error").expect("an address").port()
+}
+
+/// The kubelet asks at the node's address, whatever its family.
+#[tokio::test]
+async fn the_unspecified_address_is_every_address_of_both_families() {
+    for unspecified in ["::", "0.0.0.0"] {
+        let mut tasks = JoinSet::new();
+        let port = port_at(unspecified, &mut tasks).await;
+        for loopback in ["127.0.0.1", "::1"] {
+            let to = SocketAddr::new(loopback.parse().expect("an address"), port);
+            assert_eq!(get(to, "/").await.code, 404, "{loopback} of {unspecified}");
+        }
+    }
+}
+
+/// Has the kernel answer this thread as one does that was started with `ipv6.disable=1`.
+fn forget_ipv6() {
+    let v6 = u64::try_from(libc::AF_INET6).expect("a family");
+    let domain = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, v6);
+    let rule = SeccompRule::new(vec![domain.expect("a condition")]).expect("a rule");
+    let errno = u32::try_from(libc::EAFNOSUPPORT).expect("an error");
+    let filter = SeccompFilter::new(
+        [(libc::SYS_socket, vec![rule])].into(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(errno),
+        std::env::consts::ARCH.try_into().expect("an architecture"),
+    );
+    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
+    seccompiler::apply_filter(&program).expect("a filter of this thread");
+}
+
+#[test]
+fn a_kernel_without_ipv6_has_the_addresses_of_ipv4() {
+    let without_ipv6 = || {
+        forget_ipv6();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            for unspecified in ["::", "0.0.0.0"] {
+                let mut tasks = JoinSet::new();
+                let port = port_at(unspecified, &mut tasks).await;
+                let to = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port);
+                assert_eq!(get(to, "/").await.code, 404, "{unspecified}");
+            }
+        });
+    };
+    // A filter can not be taken back.
+    std::thread::spawn(without_ipv6).join().expect("the test");
 }
 
 #[tokio::test]

@@ -56,11 +56,10 @@ async fn follow_all(
     reach: Arc<Reach>,
 ) -> Result<(), FollowingEnded> {
     let mut followers = JoinSet::new();
-    // Semantics 1.01 to 1.04.
+    // Semantics 1.02 to 1.04. Services of other proxies (1.01) are wanted too: their ClusterIPs are to be left alone.
     let services = Selection {
-        labels: Some("!service.kubernetes.io/service-proxy-name".into()),
         fields: Some("spec.clusterIP!=None".into()),
-        optional: false,
+        ..Selection::default()
     };
     let slices = Selection {
         labels: Some("!service.kubernetes.io/headless".into()),

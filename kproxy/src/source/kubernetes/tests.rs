@@ -183,7 +183,7 @@ async fn lists_in_pages_then_watches_from_there() {
         ],
         &[
             "/api/v1/services?",
-            "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name",
+            "fieldSelector=spec.clusterIP%21%3DNone",
             "continue=more",
         ],
         &[
@@ -203,8 +203,13 @@ async fn lists_in_pages_then_watches_from_there() {
         let found = asked
             .iter()
             .any(|target| parts.iter().all(|part| target.contains(part)));
-        assert!(found, "1.01, 1.02, 1.03, 1.04: {parts:?} in {asked:#?}");
+        assert!(found, "1.02, 1.03, 1.04: {parts:?} in {asked:#?}");
     }
+    let mut services = asked.iter().filter(|target| target.contains("/services?"));
+    assert!(
+        !services.any(|target| target.contains("labelSelector")),
+        "1.01, 4.10 those of another proxy have ClusterIPs as well: {asked:#?}"
+    );
 }
 
 #[tokio::test]

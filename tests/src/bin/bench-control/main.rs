@@ -3,7 +3,7 @@
 //! Index, plan and data plane as the agent has them, over real maps in a pin directory and a cgroup of the benchmark's
 //! own, so it needs root. Nothing is attached to a device and no traffic flows.
 
-mod cluster;
+mod events;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -15,8 +15,7 @@ use kproxy::index::Index;
 use kproxy::plan::{Applied, GRACE, Plan};
 use kproxy::source::Event;
 
-use cluster::Cluster;
-use kproxy_tests::bench::{Distribution, Place};
+use kproxy_tests::bench::{Cluster, Distribution, Place};
 
 /// Measures the time from an EndpointSlice event to the last map write.
 #[derive(Clone, Copy, Debug, Parser)]
@@ -101,7 +100,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             bail!("stopped");
         }
         std::thread::sleep(Duration::from_micros(pause));
-        samples.push(agent.change(&cluster.next(number))?);
+        samples.push(agent.change(cluster.change(number).to_string().as_bytes())?);
         if released.elapsed() >= GRACE {
             released = Instant::now();
             let plan = agent.applied.release(released);
@@ -120,7 +119,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn start(place: &Place, cluster: &Cluster) -> anyhow::Result<(Agent, Sample)> {
     let (dataplane, contents) = Dataplane::open(&place.options).context("opening the data plane")?;
     let applied = Applied::adopt(place.options.sizes.capacity(), contents);
-    let index = cluster.index()?;
+    let index = events::index(cluster)?;
     let mut agent = Agent {
         index,
         applied,
@@ -152,7 +151,7 @@ impl Agent {
         let arrived = Instant::now();
         let event = Event {
             arrived,
-            news: cluster::parse_slice(bytes)?,
+            news: events::parse_slice(bytes)?,
         };
         let parsed = Instant::now();
         self.index.apply(event);
@@ -205,7 +204,7 @@ fn report(samples: &[Sample]) {
 
 /// The maps against an index that never saw a change.
 fn check(agent: &Agent, cluster: &Cluster) -> anyhow::Result<()> {
-    let wanted = cluster.index()?.take_changes();
+    let wanted = events::index(cluster)?.take_changes();
     let wanted = wanted
         .into_iter()
         .filter_map(|(name, service)| Some((name, service?)))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use kproxy_tests::apiserver::{ApiServer, Options};
-use kproxy_tests::bench::{Distribution, Place};
+use kproxy_tests::bench::{Cluster, Distribution, Place};
 
 use agent::Agent;
 
@@ -56,7 +56,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     } = arguments;
     let place = Place::new(u64::from(services) * u64::from(endpoints))?;
     let server = ApiServer::start_in_process(&Options::default())?;
-    let mut cluster = cluster::Cluster::fill(&server, services, endpoints)?;
+    let mut cluster = Cluster::new(services, endpoints);
+    cluster::fill(&server, &cluster)?;
     println!("{services} services x {endpoints} endpoints");
 
     let started = Instant::now();
@@ -76,7 +77,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for number in 0..changes {
         ensure!(!place.stopped(), "stopped");
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        cluster.change(&client, number).await?;
+        cluster::change(&client, &mut cluster, number).await?;
         let sample = agent.programmed().await?;
         ensure!(
             sample.services == 1,

@@ -7,11 +7,11 @@ fn listed() -> impl Iterator<Item = Event> {
     Kind::ALL.into_iter().map(|kind| Event::now(News::Listed(kind)))
 }
 
-fn unread(manifests: usize) -> Event {
+pub(super) fn unread(manifests: usize) -> Event {
     Event::now(News::Unread(manifests))
 }
 
-fn unreadable_service(name: &str) -> Event {
+pub(super) fn unreadable_service(name: &str) -> Event {
     let reason = Reason::Shape("invalid type".into());
     let name = ObjectName::new("default", name);
     let problem = ObjectProblem::new(Kind::Service, &name, "spec.ports", reason);

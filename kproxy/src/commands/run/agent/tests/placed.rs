@@ -104,6 +104,22 @@ fn nothing_is_dropped_as_unallocated_before_every_service_is_written_4_09() {
 }
 
 #[test]
+fn nothing_is_dropped_as_unallocated_while_a_service_can_not_be_read_4_09() {
+    let (mut agent, kernel) = agent();
+    agent.take_in_addresses(Some(addresses(&["10.0.0.1"])));
+    let listed = Kind::ALL.map(|kind| Event::now(News::Listed(kind)));
+    let objects = [left_over::unreadable_service("bad"), service_cidr("10.96.0.0/16")];
+    agent.take_in(objects.into_iter().chain(listed).collect());
+    assert!(!is_dropped(&kernel, "10.96.0.1"), "4.09 it may be its address");
+    agent.take_in(vec![left_over::unread(1), service("bad", "10.96.0.1")]);
+    assert!(!is_dropped(&kernel, "10.96.0.2"), "4.09 a manifest may have one");
+    agent.take_in(vec![left_over::unread(0)]);
+    assert!(is_dropped(&kernel, "10.96.0.2"), "4.09");
+    agent.take_in(vec![left_over::unreadable_service("bad")]);
+    assert!(is_dropped(&kernel, "10.96.0.2"), "what was known of it stays");
+}
+
+#[test]
 fn what_does_not_change_is_not_programmed_again() {
     let (mut agent, kernel) = synced_agent();
     agent.take_in_addresses(Some(addresses(&["10.0.0.1"])));

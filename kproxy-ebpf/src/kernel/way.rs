@@ -1,0 +1,117 @@
+//! Routes: the kernel's lookup, and the way out by what it found.
+
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
+    BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup, bpf_redir_neigh,
+    bpf_redir_neigh__bindgen_ty_1,
+};
+use aya_ebpf::helpers::generated::{bpf_fib_lookup as fib_lookup, bpf_redirect_neigh};
+use kproxy_common::{Address, DeviceIndex, Family, Tuple};
+use kproxy_ebpf::{NoWay, Tables, Way};
+
+use super::maps::{Maps, WAY};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// Looks a way up and keeps it on this CPU. A function of its own, for the sake of the stack.
+#[inline(never)]
+pub(super) fn find(skb: *mut __sk_buff, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
+    let Some(way) = WAY.get_ptr_mut(0) else {
+        return Err(NoWay::Unreachable);
+    };
+    // SAFETY: the entry is this CPU's own, and array entries live as long as the map.
+    let way = unsafe { &mut *way };
+    let family = tuple.source.family();
+    let mut flags = 0;
+    if tuple.source.is_unspecified() && Maps.settings().route_source != 0 {
+        flags |= BPF_FIB_LOOKUP_SRC;
+    }
+    way.l4_protocol = tuple.protocol.number();
+    way.sport = tuple.source_port.wire();
+    way.dport = tuple.destination_port.wire();
+    way.__bindgen_anon_1.tot_len = length.min(u32::from(u16::MAX)) as u16;
+    // SAFETY: the context is the hook's own and its ifindex a plain field.
+    way.ifindex = unsafe { (*skb).ifindex };
+    way.__bindgen_anon_2.rt_metric = 0;
+    match family {
+        Family::V4 => {
+            way.family = AF_INET;
+            way.__bindgen_anon_3.ipv4_src = tuple.source.v4_word();
+            way.__bindgen_anon_4.ipv4_dst = tuple.destination.v4_word();
+        }
+        Family::V6 => {
+            way.family = AF_INET6;
+            way.__bindgen_anon_3.ipv6_src = tuple.source.words();
+            way.__bindgen_anon_4.ipv6_dst = tuple.destination.words();
+        }
+    }
+    way.__bindgen_anon_5.tbid = 0;
+    // SAFETY: the context is the hook's own, and the parameters are as long as said.
+    let found = unsafe {
+        fib_lookup(
+            skb.cast(),
+            core::ptr::from_mut(way),
+            size_of::<bpf_fib_lookup>() as i32,
+            flags,
+        )
+    };
+    match u32::try_from(found) {
+        // The neighbour is found, and if need be waited for, when the packet is sent.
+        Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH) => Ok(()),
+        // Without a length the kernel compares the packet's own, whoever asked.
+        Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) if length == 0 => Ok(()),
+        Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) => Err(NoWay::TooBig),
+        Ok(BPF_FIB_LKUP_RET_FWD_DISABLED) => Err(NoWay::NotForwarding),
+        Ok(_) | Err(_) => Err(NoWay::Unreachable),
+    }
+}
+
+/// The way that was found last on this CPU.
+#[inline(always)]
+pub(super) fn found() -> Way {
+    let nowhere = Way {
+        device: DeviceIndex(0),
+        source: None,
+        mtu: 0,
+    };
+    let Some(way) = WAY.get(0) else { return nowhere };
+    let source = if way.family == AF_INET {
+        // SAFETY: all members of this union are numbers.
+        Address::from_v4_word(unsafe { way.__bindgen_anon_3.ipv4_src })
+    } else {
+        // SAFETY: as above.
+        Address::from_words(unsafe { way.__bindgen_anon_3.ipv6_src })
+    };
+    // SAFETY: all members of this union are numbers of the same size.
+    let mtu = unsafe { way.__bindgen_anon_1.mtu_result };
+    Way {
+        device: DeviceIndex(way.ifindex),
+        source: (!source.is_unspecified()).then_some(source),
+        mtu: mtu.into(),
+    }
+}
+
+/// Sends the packet out by the way that was found last, to the neighbour that it names.
+#[inline(always)]
+pub(super) fn take() -> Option<i32> {
+    let way = WAY.get(0)?;
+    // A gateway may be of the other family (RFC 9229).
+    let mut neighbour = bpf_redir_neigh {
+        nh_family: way.family.into(),
+        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 {
+            // SAFETY: all members of this union are numbers, and this one covers them all.
+            ipv6_nh: unsafe { way.__bindgen_anon_4.ipv6_dst },
+        },
+    };
+    // SAFETY: the parameters are as long as said.
+    let action = unsafe {
+        bpf_redirect_neigh(
+            way.ifindex,
+            &raw mut neighbour,
+            size_of::<bpf_redir_neigh>() as i32,
+            0,
+        )
+    };
+    Some(action as i32)
+}
