@@ -18,10 +18,12 @@ bitflags! {
         const NODE = 1 << 1;
         /// The ClusterIP of a service that is served: its other ports are rejected (semantics 4.08).
         const CLUSTER_IP = 1 << 2;
-        /// What is no service there is somebody else's, and never dropped as unallocated, wherever ClusterIPs come from:
-        /// it is bound to an interface of this node (semantics 4.13), or the ClusterIP of a service that is not served
-        /// here.
+        /// The ClusterIP of a service that is not served here: what is sent there is somebody else's, and never dropped
+        /// as unallocated.
         const EXEMPT = 1 << 3;
+        /// Bound to a device of this node: what is no service there is the node's own, wherever ClusterIPs come from
+        /// (semantics 4.13), nobody outside has it, and answers to clients whom the node stands in for come back to it.
+        const OWN = 1 << 4;
     }
 }
 

@@ -120,7 +120,7 @@ fn read<T: Tables>(tables: &T, key: &FrontendKey, side: Side, offer: &mut Offer)
 /// What a destination without a frontend is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vacancy {
-    /// An address of the node, whose own processes listen there.
+    /// An address of the node, whose own processes listen there, or of a service that is not served here.
     Node,
     /// The ClusterIP of a service: nobody else is behind it (semantics 4.08).
     ClusterIp,
@@ -136,7 +136,11 @@ pub enum Vacancy {
 pub fn vacancy<T: Tables>(tables: &T, role: AddressRole, address: &Address) -> Vacancy {
     if role.contains(AddressRole::CLUSTER_IP) {
         Vacancy::ClusterIp
-    } else if role.intersects(AddressRole::NODE.union(AddressRole::EXEMPT)) {
+    } else if role.intersects(
+        AddressRole::OWN
+            .union(AddressRole::NODE)
+            .union(AddressRole::EXEMPT),
+    ) {
         Vacancy::Node
     } else if is_in_service_cidr(tables, address) {
         Vacancy::Unallocated

@@ -32,7 +32,7 @@ fn ip(commands: &str) {
 
 struct Followed {
     events: Receiver<Event>,
-    addresses: watch::Receiver<Addresses>,
+    addresses: watch::Receiver<Option<Addresses>>,
 }
 
 impl Followed {
@@ -54,7 +54,9 @@ impl Followed {
     async fn expect_bound(&mut self, commands: &str, expected: &str) {
         let expected: BTreeSet<Address> = expected.split(' ').map(address).collect();
         ip(commands);
-        let bound = self.addresses.wait_for(|bound| bound.as_ref() == Some(&expected));
+        let bound = self
+            .addresses
+            .wait_for(|here| here.as_ref().is_some_and(|here| here.bound == expected));
         let bound = tokio::time::timeout(Duration::from_secs(5), bound).await;
         let bound = bound.map(|bound| bound.expect("the follower runs").clone());
         assert_eq!(bound, Ok(Some(expected)), "after {commands}");

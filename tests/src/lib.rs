@@ -18,6 +18,7 @@ pub mod bench;
 pub mod cluster;
 pub mod container;
 pub mod demo;
+pub mod doors;
 pub mod echo;
 pub mod host;
 pub mod kubectl;

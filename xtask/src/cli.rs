@@ -50,6 +50,12 @@ pub(crate) enum Command {
         #[arg(long)]
         dev: bool,
     },
+    /// Look for packets that the data plane treats as its model forbids.
+    Fuzz {
+        /// For so many seconds.
+        #[arg(default_value_t = 60)]
+        seconds: u32,
+    },
     /// Measure, with optimised builds (needs root).
     Bench {
         /// What to measure.

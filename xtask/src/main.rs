@@ -6,6 +6,7 @@
 mod build;
 mod cli;
 mod demo;
+mod fuzz;
 mod image;
 mod kernels;
 mod machine;
@@ -55,6 +56,10 @@ fn run(command: Command) -> Result<ExitCode> {
         } => {
             setup::ensure(Purpose::Build)?;
             image::image(&tag, binary_only, dev)
+        }
+        Command::Fuzz { seconds } => {
+            setup::ensure(Purpose::Build)?;
+            fuzz::fuzz(seconds)
         }
         Command::Bench { what, arguments } => {
             setup::ensure(Purpose::Run)?;

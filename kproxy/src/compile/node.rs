@@ -23,7 +23,7 @@ pub struct NodeFacts<'a> {
 }
 
 impl NodeFacts<'_> {
-    /// What the data plane shall know, with these ranges of ClusterIPs.
+    /// What the data plane shall know of them, with these ranges of ClusterIPs.
     #[must_use]
     pub fn wanted(&self, service_cidrs: BTreeSet<Cidr>) -> WantedNode {
         let own = NodeAddresses::of(self.known, self.bind_address);
@@ -35,6 +35,7 @@ impl NodeFacts<'_> {
             bound: self.bound.clone(),
             primary: primary.into_iter().flatten().collect(),
             service_cidrs,
+            ..WantedNode::default()
         }
     }
 }

@@ -67,8 +67,19 @@ impl LocalDetector {
             Self::ClusterCidr { .. } => self
                 .cidr(source.family())
                 .is_some_and(|cidr| cidr.contains(&source)),
-            Self::BridgeInterface(name) => device == Some(name.as_str()),
-            Self::InterfaceNamePrefix(prefix) => device.is_some_and(|name| name.starts_with(prefix.as_str())),
+            Self::BridgeInterface(_) | Self::InterfaceNamePrefix(_) => {
+                device.is_some_and(|name| self.recognises_device(name))
+            }
+        }
+    }
+
+    /// Whether every packet that comes in by the device of this name is local.
+    #[must_use]
+    pub fn recognises_device(&self, device: &str) -> bool {
+        match self {
+            Self::None | Self::NodeCidr | Self::ClusterCidr { .. } => false,
+            Self::BridgeInterface(name) => device == name,
+            Self::InterfaceNamePrefix(prefix) => device.starts_with(prefix.as_str()),
         }
     }
 

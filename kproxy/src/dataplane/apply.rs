@@ -2,7 +2,9 @@
 
 use std::io;
 
-use kproxy_common::{Address, AddressRole, Backend, BackendFlags, Frontend, FrontendKey};
+use kproxy_common::{
+    Address, AddressRole, Backend, BackendFlags, Device, DeviceIndex, Frontend, FrontendKey,
+};
 
 use super::error::ApplyError;
 use super::prefix::Prefix;
@@ -56,6 +58,9 @@ struct Batches {
     keys: Vec<FrontendKey>,
     frontends: Vec<Frontend>,
     ranges: Vec<Prefix>,
+    devices: Vec<DeviceIndex>,
+    device_values: Vec<Device>,
+    gone_devices: Vec<DeviceIndex>,
     gone_addresses: Vec<Address>,
     gone_keys: Vec<FrontendKey>,
     gone_ranges: Vec<Prefix>,
@@ -84,6 +89,12 @@ impl Batches {
             Action::WriteNodeAddress { family, address } => {
                 return tables.write_node_address(*family, *address);
             }
+            Action::WritePodRange { family, range } => return tables.write_pod_range(*family, *range),
+            Action::PutDevice { index, device } => {
+                self.devices.push(*index);
+                self.device_values.push(*device);
+            }
+            Action::RemoveDevice { index } => self.gone_devices.push(*index),
             Action::PutAddress { address, role } => {
                 self.addresses.push(*address);
                 self.roles.push(*role);
@@ -107,6 +118,9 @@ impl Batches {
             keys,
             frontends,
             ranges,
+            devices,
+            device_values,
+            gone_devices,
             gone_addresses,
             gone_keys,
             gone_ranges,
@@ -114,6 +128,8 @@ impl Batches {
         tables.addresses.put(&addresses, &roles)?;
         tables.frontends.put(&keys, &frontends)?;
         tables.source_ranges.put(&ranges, &vec![1; ranges.len()])?;
+        tables.devices.remove(&gone_devices)?;
+        tables.devices.put(&devices, &device_values)?;
         tables.frontends.remove(&gone_keys)?;
         tables.addresses.remove(&gone_addresses)?;
         tables.source_ranges.remove(&gone_ranges)

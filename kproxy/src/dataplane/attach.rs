@@ -12,8 +12,9 @@ use std::path::Path;
 
 use aya_obj::generated::bpf_attach_type as hook;
 
+use super::doors::DeviceDoor;
 use super::error::{AttachError, OpenError};
-use super::hooks::{Direction, Hooks, Spot};
+use super::hooks::{Hooks, Spot};
 use super::links;
 use super::pins::{Pins, children, remove_link};
 use super::programs::Programs;
@@ -29,12 +30,6 @@ pub(super) const SOCKET_DOOR: [(&str, hook); 8] = [
     ("recvmsg6", hook::BPF_CGROUP_UDP6_RECVMSG),
     ("getpeername4", hook::BPF_CGROUP_INET4_GETPEERNAME),
     ("getpeername6", hook::BPF_CGROUP_INET6_GETPEERNAME),
-];
-
-/// Programs of a pod door with their hooks.
-pub(super) const POD_DOOR: [(&str, Direction); 2] = [
-    ("pod_ingress", Direction::Ingress),
-    ("pod_egress", Direction::Egress),
 ];
 
 /// A cgroup v2 directory that is known to be there.
@@ -98,45 +93,43 @@ pub(super) fn attach_cgroup(
     Ok(())
 }
 
-/// Opens a pod door at the host end of a pod's interface.
-pub(super) fn attach_pod(
-    programs: &Programs,
+/// Opens a door on a device. One of another kind that is open there is closed first: no packet meets both.
+pub(super) fn attach_device(
+    programs: &mut Programs,
     hooks: &mut Hooks,
+    door: DeviceDoor,
     index: u32,
     device: &str,
-) -> Result<(), AttachError> {
-    for (program, direction) in POD_DOOR {
-        let spot = Spot {
-            program,
-            direction,
-            index,
-        };
-        attach_device(programs, hooks, &spot, device)?;
+) -> Result<(), OpenError> {
+    for other in DeviceDoor::ALL.into_iter().filter(|other| *other != door) {
+        close(hooks, other, index)?;
+    }
+    for spot in door.spots(index) {
+        attach(programs, hooks, &spot, device)?;
     }
     Ok(())
 }
 
-fn attach_device(
-    programs: &Programs,
-    hooks: &mut Hooks,
-    spot: &Spot,
-    device: &str,
-) -> Result<(), AttachError> {
-    let failed = |(doing, source)| AttachError::Link {
+fn attach(programs: &mut Programs, hooks: &mut Hooks, spot: &Spot, device: &str) -> Result<(), OpenError> {
+    let program = programs.classifier(spot.program)?;
+    let attached = hooks.attach(spot, program);
+    let attached = attached.map_err(|(doing, source)| AttachError::Link {
         doing,
         program: spot.program.to_owned(),
         place: device.to_owned(),
         source,
-    };
-    let program = programs.descriptor(spot.program);
-    let program = program.map_err(|error| failed(("finding", error)))?;
-    hooks.attach(spot, program).map_err(failed)
+    });
+    Ok(attached?)
 }
 
 /// Gives every open door of a device the present programs. To be called when stale links are removed.
 ///
 /// Doors that were opened the other way, before an agent was told otherwise, are opened this way first and closed then.
-pub(super) fn replace_doors(programs: &Programs, hooks: &mut Hooks, pins: &Pins) -> Result<(), OpenError> {
+pub(super) fn replace_doors(
+    programs: &mut Programs,
+    hooks: &mut Hooks,
+    pins: &Pins,
+) -> Result<(), OpenError> {
     for spot in hooks.occupied()? {
         replace(programs, hooks, &spot)?;
     }
@@ -148,22 +141,25 @@ pub(super) fn replace_doors(programs: &Programs, hooks: &mut Hooks, pins: &Pins)
     Ok(())
 }
 
-fn replace(programs: &Programs, hooks: &mut Hooks, spot: &Spot) -> Result<(), AttachError> {
-    match attach_device(programs, hooks, spot, &format!("interface {}", spot.index)) {
+fn replace(programs: &mut Programs, hooks: &mut Hooks, spot: &Spot) -> Result<(), OpenError> {
+    match attach(programs, hooks, spot, &format!("interface {}", spot.index)) {
         // It vanished just now.
         Err(error) if error.device_is_gone() => Ok(()),
         result => result,
     }
 }
 
-/// Closes the doors of a device.
+/// Closes the door of a device.
 pub(super) fn detach(hooks: &mut Hooks, index: u32) -> Result<(), OpenError> {
-    for (program, direction) in POD_DOOR {
-        hooks.detach(&Spot {
-            program,
-            direction,
-            index,
-        })?;
+    for door in DeviceDoor::ALL {
+        close(hooks, door, index)?;
+    }
+    Ok(())
+}
+
+fn close(hooks: &mut Hooks, door: DeviceDoor, index: u32) -> Result<(), OpenError> {
+    for spot in door.spots(index) {
+        hooks.detach(&spot)?;
     }
     Ok(())
 }
@@ -220,10 +216,6 @@ pub(super) fn spot_of(path: &Path) -> Option<Spot> {
 
 /// Where a program belongs on a device.
 pub(super) fn spot_at(program: &str, index: u32) -> Option<Spot> {
-    let (program, direction) = POD_DOOR.into_iter().find(|(name, _)| *name == program)?;
-    Some(Spot {
-        program,
-        direction,
-        index,
-    })
+    let mut spots = DeviceDoor::ALL.into_iter().flat_map(|door| door.spots(index));
+    spots.find(|spot| spot.program == program)
 }

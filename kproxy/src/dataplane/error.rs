@@ -159,6 +159,14 @@ pub enum AttachError {
     },
 }
 
+impl OpenError {
+    /// Whether a device vanished meanwhile: then there is nothing to attach to and nothing to worry about.
+    #[must_use]
+    pub fn device_is_gone(&self) -> bool {
+        matches!(self, Self::Attach(error) if error.device_is_gone())
+    }
+}
+
 impl AttachError {
     /// Whether the device vanished meanwhile: then there is nothing to attach to and nothing to worry about.
     #[must_use]

@@ -2,7 +2,8 @@
 //!
 //! * [`options`](Options): what to open and how large
 //! * `layout`: pinned maps are compared before they are adopted, and resized without losing flows
-//! * `programs`, `attach`: loading, and what belongs onto which hook; it outlives the agent and is replaced in place
+//! * `programs`, [`doors`](DeviceDoor), `attach`: loading, and what belongs onto which hook; it outlives the agent and is
+//!   replaced in place
 //! * [`hooks`](DeviceHooks): how that is done on a device, by TCX `links` or by clsact filters
 //! * `succession`: a kproxy with another layout of the maps gives way
 //! * `tables`, `prefix`, `apply`: map contents as the plan knows them; `notes`: names, for people
@@ -17,6 +18,7 @@
 
 mod apply;
 mod attach;
+mod doors;
 mod error;
 mod hooks;
 mod layout;
@@ -48,6 +50,7 @@ use aya::maps::MapError;
 use kproxy_common::{Counter, Door};
 
 pub use apply::Report;
+pub use doors::DeviceDoor;
 pub use error::{ApplyError, AttachError, OpenError};
 pub use hooks::DeviceHooks;
 pub use layout::Layout;
@@ -96,8 +99,8 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Loads the kernel programs, takes over what is pinned, and opens the socket door. Pod doors that are open get
-    /// the new programs; those of vanished devices are cleared away. The same goes for what a kproxy with another layout
+    /// Loads the kernel programs, takes over what is pinned, and opens the socket door. Doors of devices that are
+    /// open get the new programs; those of vanished devices are cleared away. The same goes for what a kproxy with another layout
     /// of the maps has left, but for its maps: it is as if nothing had been programmed.
     ///
     /// Also answers what the maps hold, for [`Applied::adopt`](crate::plan::Applied::adopt).
@@ -122,14 +125,14 @@ impl Dataplane {
         if settings.node_namespace == 0 {
             settings.node_namespace = sys::namespace::cookie().map_err(OpenError::Namespace)?;
         }
-        let programs = Programs::load(OBJECT, sizes, &settings, &decisions, &pins)?;
+        let mut programs = Programs::load(OBJECT, sizes, &settings, &decisions, &pins)?;
         let resize = resize.start(&pins)?;
         let tables = Tables::open(pins.root())?;
         let contents = tables.contents()?;
         let predecessors = succession::take_over(&pins)?;
         attach::remove_stale(&pins)?;
         attach::attach_cgroup(&programs, &pins, &cgroup)?;
-        attach::replace_doors(&programs, &mut hooks, &pins)?;
+        attach::replace_doors(&mut programs, &mut hooks, &pins)?;
         // No program of a former run is left, so nobody writes into a former map any more.
         resize.finish()?;
         predecessors.remove()?;
@@ -167,17 +170,17 @@ impl Dataplane {
         outcome
     }
 
-    /// Opens a pod door on the host end of a pod's interface, given by its index in this network namespace; `name` is
-    /// for messages. A door that is open already gets the present programs, in place.
+    /// Opens a door on a device, given by its index in this network namespace; `name` is for messages. A door that is
+    /// open already gets the present programs, in place; one of another kind is closed.
     ///
     /// # Errors
     ///
-    /// See [`AttachError`], especially [`AttachError::device_is_gone`].
-    pub fn attach_pod(&mut self, index: u32, name: &str) -> Result<(), AttachError> {
-        attach::attach_pod(&self.programs, &mut self.hooks, index, name)
+    /// See [`OpenError`], especially [`OpenError::device_is_gone`].
+    pub fn attach(&mut self, door: DeviceDoor, index: u32, name: &str) -> Result<(), OpenError> {
+        attach::attach_device(&mut self.programs, &mut self.hooks, door, index, name)
     }
 
-    /// Closes a pod door. Nothing happens if there is none.
+    /// Closes the door of a device. Nothing happens if there is none.
     ///
     /// # Errors
     ///
@@ -186,7 +189,7 @@ impl Dataplane {
         attach::detach(&mut self.hooks, index)
     }
 
-    /// Closes every pod door but those of these interface indexes, and answers which were closed: after a restart,
+    /// Closes every device's door but those of these interface indexes, and answers which were closed: after a restart,
     /// once all devices are known.
     ///
     /// # Errors

@@ -9,7 +9,8 @@ use aya::programs::{CgroupSockAddr, Iter, ProgramError, SchedClassifier};
 use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy_common::Settings;
 
-use super::attach::{POD_DOOR, SOCKET_DOOR};
+use super::attach::SOCKET_DOOR;
+use super::doors::DeviceDoor;
 use super::error::OpenError;
 use super::layout::Decision;
 use super::options::Sizes;
@@ -65,22 +66,12 @@ impl Programs {
                 .load()
                 .map_err(failed)?;
         }
-        for (name, _) in POD_DOOR {
-            let failed = |source| OpenError::Program {
-                program: name,
-                source,
-            };
-            let program = programs
-                .object
-                .program_mut(name)
-                .and_then(|it| <&mut SchedClassifier>::try_from(it).ok());
-            program
-                .ok_or(OpenError::Missing {
-                    program: name,
-                    kind: "classifier",
-                })?
-                .load()
-                .map_err(failed)?;
+        // What nearly every node needs, so that what the kernel refuses is known at the start.
+        for (name, _) in [DeviceDoor::Pod, DeviceDoor::Uplink]
+            .into_iter()
+            .flat_map(DeviceDoor::programs)
+        {
+            programs.classifier(name)?;
         }
         Ok(programs)
     }
@@ -98,6 +89,25 @@ impl Programs {
         let types = Btf::from_sys_fs().map_err(|error| failed(error.into()))?;
         iterator.load("bpf_sk_storage_map", &types).map_err(failed)?;
         Ok(iterator.fd().map_err(failed)?.as_fd())
+    }
+
+    /// The descriptor of a program for devices, which is loaded when it is needed first.
+    pub(super) fn classifier(&mut self, name: &'static str) -> Result<BorrowedFd<'_>, OpenError> {
+        let failed = |source| OpenError::Program {
+            program: name,
+            source,
+        };
+        let program = self.object.program_mut(name);
+        let program = program
+            .and_then(|it| <&mut SchedClassifier>::try_from(it).ok())
+            .ok_or(OpenError::Missing {
+                program: name,
+                kind: "classifier",
+            })?;
+        if program.fd().is_err() {
+            program.load().map_err(failed)?;
+        }
+        Ok(program.fd().map_err(failed)?.as_fd())
     }
 
     /// A loaded program's descriptor.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use aya::maps::{Array as SmallArray, Map, MapData, MapError, PerCpuArray};
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Backend, BackendIndex, Counter, Door, Family, Frontend, FrontendKey,
-    counter, maps,
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Counter, Device, DeviceIndex, Door, Family,
+    Frontend, FrontendKey, counter, maps,
 };
 
 use super::error::OpenError;
@@ -27,6 +27,8 @@ pub(super) struct Tables {
     pub(super) source_ranges: Hash<Prefix, u32>,
     service_cidrs: SmallArray<MapData, [u8; size_of::<AddressRange>()]>,
     node_addresses: SmallArray<MapData, [u8; size_of::<Address>()]>,
+    pod_ranges: SmallArray<MapData, [u8; size_of::<AddressRange>()]>,
+    pub(super) devices: Hash<DeviceIndex, Device>,
     pub(super) counters: Counters,
 }
 
@@ -54,6 +56,9 @@ impl Tables {
                 .map_err(other(maps::SERVICE_CIDRS))?,
             node_addresses: SmallArray::try_from(Map::Array(pinned(maps::NODE_ADDRESSES)?))
                 .map_err(other(maps::NODE_ADDRESSES))?,
+            pod_ranges: SmallArray::try_from(Map::Array(pinned(maps::POD_RANGES)?))
+                .map_err(other(maps::POD_RANGES))?,
+            devices: Hash::new(pinned(maps::DEVICES)?).map_err(failed(maps::DEVICES))?,
             counters: Counters::new(pinned(maps::COUNTERS)?)?,
         })
     }
@@ -69,6 +74,8 @@ impl Tables {
             source_ranges,
             service_cidrs: _,
             node_addresses: _,
+            pod_ranges: _,
+            devices,
             counters: _,
         } = self;
         let mut ranges = BTreeMap::<_, BTreeSet<_>>::new();
@@ -94,6 +101,12 @@ impl Tables {
             source_ranges: ranges,
             service_cidrs: self.service_cidrs().map_err(failed(maps::SERVICE_CIDRS))?,
             node_addresses: self.node_addresses().map_err(failed(maps::NODE_ADDRESSES))?,
+            pod_ranges: self.pod_ranges().map_err(failed(maps::POD_RANGES))?,
+            devices: devices
+                .entries()
+                .map_err(failed(maps::DEVICES))?
+                .into_iter()
+                .collect(),
         })
     }
 
@@ -114,6 +127,18 @@ impl Tables {
         Ok(addresses.into_iter().collect())
     }
 
+    fn pod_ranges(&self) -> io::Result<BTreeMap<Family, AddressRange>> {
+        let range = |family| {
+            let bytes = self.pod_ranges.get(&maps::family_index(family), 0);
+            let range: AddressRange = bytemuck::cast(bytes.map_err(io::Error::other)?);
+            Ok((family, range))
+        };
+        let ranges: io::Result<Vec<_>> = [Family::V4, Family::V6].into_iter().map(range).collect();
+        let mut ranges = ranges?;
+        ranges.retain(|(_, range)| !range.is_unset());
+        Ok(ranges.into_iter().collect())
+    }
+
     /// Writes an element of `SERVICE_CIDRS`.
     pub(super) fn write_service_cidr(&mut self, index: u32, range: AddressRange) -> io::Result<()> {
         let range = bytemuck::cast::<_, [u8; _]>(range);
@@ -125,6 +150,14 @@ impl Tables {
         let address = bytemuck::cast::<_, [u8; _]>(address);
         self.node_addresses
             .set(maps::family_index(family), address, 0)
+            .map_err(io::Error::other)
+    }
+
+    /// Writes an element of `POD_RANGES`.
+    pub(super) fn write_pod_range(&mut self, family: Family, range: AddressRange) -> io::Result<()> {
+        let range = bytemuck::cast::<_, [u8; _]>(range);
+        self.pod_ranges
+            .set(maps::family_index(family), range, 0)
             .map_err(io::Error::other)
     }
 }

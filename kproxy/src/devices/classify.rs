@@ -21,6 +21,8 @@ pub enum Door {
     Pod,
     /// The way to other nodes and to clients outside.
     Uplink,
+    /// The same, by packets without Ethernet headers.
+    BareUplink,
     /// None: loopback, bridge ports that are no pods, devices without an address.
     None,
 }
@@ -64,6 +66,8 @@ pub struct Link {
     pub kind: Kind,
     /// Whether its ARP type is `ARPHRD_LOOPBACK`.
     pub loopback: bool,
+    /// Whether its packets have no Ethernet header: its ARP type is another one than `ARPHRD_ETHER`.
+    pub bare: bool,
     /// The bridge, bond or switch it is a port of.
     pub master: Option<u32>,
     /// Where its other end is.
@@ -79,9 +83,17 @@ pub struct Prefix {
     pub length: u8,
     /// Whether it is of use beyond the link (scope universe or site).
     pub global: bool,
+    /// Whether the kernel would take it for what it sends of itself: neither secondary (another address of the same
+    /// network came first, or it is temporary) nor deprecated, nor still looked for on the link (`IFA_FLAGS`).
+    pub preferred: bool,
 }
 
 impl Prefix {
+    /// Whether it is the same address of the same network, whatever else has changed about it.
+    pub(super) fn is_same(self, other: Self) -> bool {
+        (self.address, self.length) == (other.address, other.length)
+    }
+
     fn joins_a_network(self) -> bool {
         let full = if self.address.is_ipv4() { 32 } else { 128 };
         self.global && self.length < full
@@ -111,15 +123,19 @@ pub fn classify(rules: &Rules, facts: Facts<'_>) -> Door {
         return Door::Pod;
     }
     if rules.uplinks.matches(&facts.link.name) {
-        return Door::Uplink;
+        return uplink(facts.link);
     }
     if !rules.pods.is_given() && is_pod(facts) {
         return Door::Pod;
     }
     if !rules.uplinks.is_given() && is_uplink(facts) {
-        return Door::Uplink;
+        return uplink(facts.link);
     }
     Door::None
+}
+
+fn uplink(link: &Link) -> Door {
+    if link.bare { Door::BareUplink } else { Door::Uplink }
 }
 
 fn is_pod(
@@ -195,6 +211,7 @@ mod tests {
             name: words[0].into(),
             kind,
             loopback: words[1] == "loopback",
+            bare: words.contains(&"bare"),
             master,
             peer,
         }
@@ -207,6 +224,7 @@ mod tests {
             address: address.parse().expect("an address"),
             length: length.parse().expect("a length"),
             global,
+            preferred: true,
         }
     }
 
@@ -227,7 +245,8 @@ mod tests {
                 ("bridged pod", "veth1 veth elsewhere port", "", Door::Pod),
                 ("netkit pod", "lxc1 netkit elsewhere", "fe80::1/64", Door::Pod),
                 ("virtual machine on a bridge", "tap0 tun port", "", Door::Pod),
-                ("VPN", "tun0 tun", "10.8.0.2/24", Door::Uplink),
+                ("VPN", "tun0 tun bare", "10.8.0.2/24", Door::BareUplink),
+                ("VPN with Ethernet", "tap0 tun", "10.8.0.2/24", Door::Uplink),
                 ("tap that nobody uses", "tap0 tun", "", Door::None),
                 (
                     "cable inside the node",
@@ -298,6 +317,7 @@ mod tests {
             &Rules::parse(&[], &["eth*".into()]).expect("rules"),
             &[
                 ("named", "eth0 veth elsewhere port", "", Door::Uplink),
+                ("named, without Ethernet", "eth1 nic bare", "", Door::BareUplink),
                 ("pods are still found", "veth1 veth elsewhere", "", Door::Pod),
                 ("a NIC that is not named", "ens3 nic", "10.0.0.1/24", Door::None),
             ],

@@ -40,7 +40,11 @@ type Events = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr
 /// # Errors
 ///
 /// When a netlink socket can not be opened or breaks, or a listing is refused.
-pub async fn follow(rules: Rules, sender: Sender<Event>, addresses: watch::Sender<Addresses>) -> Result<()> {
+pub async fn follow(
+    rules: Rules,
+    sender: Sender<Event>,
+    addresses: watch::Sender<Option<Addresses>>,
+) -> Result<()> {
     let mut table = Table::new(rules);
     loop {
         // Dropping the set ends the sockets' tasks.
@@ -72,7 +76,7 @@ async fn follow_events(
     mut events: Events,
     lister: &Lister,
     sender: &Sender<Event>,
-    addresses: &watch::Sender<Addresses>,
+    addresses: &watch::Sender<Option<Addresses>>,
 ) -> Result<End> {
     while let Some((message, _)) = events.next().await {
         let message = match message.payload {
@@ -84,15 +88,9 @@ async fn follow_events(
             _ => None,
         };
         let Some(message) = message else { continue };
-        let touches_addresses = matches!(
-            message,
-            Message::Address { .. } | Message::AddressGone { .. } | Message::Gone { .. }
-        );
         let changes = table.apply(message);
         // Before the doors: whoever opens them may be busy for a while.
-        if touches_addresses {
-            tell_addresses(table, addresses);
-        }
+        tell_addresses(table, addresses);
         if !send(sender, changes).await {
             return Ok(End::NobodyListens);
         }
@@ -112,11 +110,11 @@ fn subscribe(tasks: &mut JoinSet<()>) -> Result<Events> {
 }
 
 /// Only when there are others than before.
-fn tell_addresses(table: &Table, addresses: &watch::Sender<Addresses>) {
-    let bound = Some(table.bound());
+fn tell_addresses(table: &Table, addresses: &watch::Sender<Option<Addresses>>) {
+    let now = Some(table.addresses());
     addresses.send_if_modified(|known| {
-        let changed = *known != bound;
-        *known = bound;
+        let changed = *known != now;
+        *known = now;
         changed
     });
 }

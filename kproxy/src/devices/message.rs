@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -113,6 +113,7 @@ fn parse_link(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
         loopback: message.header.link_layer_type == LinkLayerType::Loopback,
+        bare: message.header.link_layer_type != LinkLayerType::Ether,
         ..Link::default()
     };
     let mut other_end = None;
@@ -163,10 +164,17 @@ fn parse_prefix(message: &AddressMessage) -> Option<Prefix> {
         })
     })?;
     let global = matches!(message.header.scope, AddressScope::Universe | AddressScope::Site);
+    // All of them, where the header has those of the first eight bits (since Linux 3.14).
+    let flags = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Flags(flags) => Some(*flags),
+        _ => None,
+    });
+    let unwanted = AddressFlags::Secondary | AddressFlags::Deprecated | AddressFlags::Tentative;
     Some(Prefix {
         address,
         length: message.header.prefix_len,
         global,
+        preferred: flags.is_none_or(|flags| !flags.intersects(unwanted)),
     })
 }
 
@@ -177,6 +185,7 @@ mod tests {
     fn link_message(attributes: Vec<LinkAttribute>) -> LinkMessage {
         let mut message = LinkMessage::default();
         message.header.index = 5;
+        message.header.link_layer_type = LinkLayerType::Ether;
         message.attributes = attributes;
         message
     }
@@ -195,6 +204,7 @@ mod tests {
             name: "veth5".into(),
             kind: Kind::Veth,
             loopback: false,
+            bare: false,
             master: Some(3),
             peer: Peer::Elsewhere,
         };
@@ -202,6 +212,22 @@ mod tests {
             parse(&RouteNetlinkMessage::NewLink(message)),
             Some(Message::Link(expected))
         );
+    }
+
+    #[test]
+    fn a_device_without_ethernet_headers_is_bare() {
+        for (layer, bare) in [
+            (LinkLayerType::Ether, false),
+            (LinkLayerType::None, true),
+            (LinkLayerType::Tunnel, true),
+        ] {
+            let mut message = link_message(vec![]);
+            message.header.link_layer_type = layer;
+            let Some(Message::Link(link)) = parse(&RouteNetlinkMessage::NewLink(message)) else {
+                unreachable!("a link")
+            };
+            assert_eq!(link.bare, bare, "{layer:?}");
+        }
     }
 
     #[test]
@@ -237,6 +263,7 @@ mod tests {
             address: ours,
             length: 32,
             global: true,
+            preferred: true,
         };
         let expected = Message::Address { index: 5, prefix };
         assert_eq!(parse(&RouteNetlinkMessage::NewAddress(message)), Some(expected));

@@ -8,7 +8,7 @@
 //!
 //! Attaching programs is not done here: whoever owns the data plane acts on the [`Event`]s and [`Addresses`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kproxy_common::Address;
 
@@ -24,8 +24,25 @@ pub use follow::follow;
 pub use patterns::{PatternError, Patterns, Rules};
 pub use table::{Change, Device};
 
-/// Every address that is bound to a device, as of now; `None` until all were listed.
-pub type Addresses = Option<BTreeSet<Address>>;
+/// The addresses of this network namespace, as of now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Every address that is bound to a device.
+    pub bound: BTreeSet<Address>,
+    /// The devices that are no pods', by interface index.
+    pub devices: BTreeMap<u32, Named>,
+}
+
+/// A device by its name, and the addresses that the kernel would send from by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its primary IPv4 address.
+    pub v4: Option<Address>,
+    /// Its primary IPv6 address.
+    pub v6: Option<Address>,
+}
 
 /// What [`fn@follow`] tells the owner of the data plane.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kproxy_common::Address;
+use kproxy_common::{Address, Family};
 
 use super::classify::{Door, Facts, Kind, Link, Peer, Prefix, classify};
 use super::message::Message;
 use super::patterns::Rules;
+use super::{Addresses, Named};
 
 /// A device that programs can be attached to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +52,8 @@ pub enum Change {
 pub struct Table {
     rules: Rules,
     links: BTreeMap<u32, Link>,
-    addresses: BTreeMap<u32, BTreeSet<Prefix>>,
+    /// In the order in which they came.
+    addresses: BTreeMap<u32, Vec<Prefix>>,
     default_routes: BTreeSet<u32>,
     doors: BTreeMap<u32, (Device, Door)>,
 }
@@ -121,11 +123,32 @@ impl Table {
         changes
     }
 
-    /// Every address that is bound to a device.
+    /// Every address that is bound to a device, and which devices have which.
     #[must_use]
-    pub fn bound(&self) -> BTreeSet<Address> {
+    pub fn addresses(&self) -> Addresses {
         let prefixes = self.addresses.values().flatten();
-        prefixes.map(|prefix| prefix.address.into()).collect()
+        let is_pod = |index| matches!(self.doors.get(index), Some((_, Door::Pod)));
+        let devices = self.links.values().filter(|link| !is_pod(&link.index));
+        Addresses {
+            bound: prefixes.map(|prefix| prefix.address.into()).collect(),
+            devices: devices.map(|link| (link.index, self.named(link))).collect(),
+        }
+    }
+
+    fn named(&self, link: &Link) -> Named {
+        let of = |family| {
+            let mut prefixes = self.addresses.get(&link.index).into_iter().flatten();
+            // As `inet_select_addr` has it: the first one.
+            let primary = prefixes.find(|prefix| {
+                prefix.global && prefix.preferred && Address::from(prefix.address).family() == family
+            });
+            primary.map(|prefix| prefix.address.into())
+        };
+        Named {
+            name: link.name.clone(),
+            v4: of(Family::V4),
+            v6: of(Family::V6),
+        }
     }
 
     fn take_in(&mut self, message: Message) {
@@ -133,11 +156,15 @@ impl Table {
             Message::Link(link) => drop(self.links.insert(link.index, link)),
             Message::Gone { index, moved } => self.remove(index, moved),
             Message::Address { index, prefix } => {
-                self.addresses.entry(index).or_default().insert(prefix);
+                let addresses = self.addresses.entry(index).or_default();
+                match addresses.iter_mut().find(|known| known.is_same(prefix)) {
+                    Some(known) => *known = prefix,
+                    None => addresses.push(prefix),
+                }
             }
             Message::AddressGone { index, prefix } => {
                 if let Some(addresses) = self.addresses.get_mut(&index) {
-                    addresses.remove(&prefix);
+                    addresses.retain(|known| !known.is_same(prefix));
                 }
             }
             Message::DefaultRoutes(devices) => self.default_routes = devices,
@@ -184,19 +211,13 @@ impl Table {
     }
 
     fn classify_link(&self, link: &Link, joins_pods: bool) -> Door {
-        let addresses: Vec<_> = self
-            .addresses
-            .get(&link.index)
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
+        let addresses = self.addresses.get(&link.index).map(Vec::as_slice);
         let default_route = self.default_routes.contains(&link.index);
         classify(
             &self.rules,
             Facts {
                 link,
-                addresses: &addresses,
+                addresses: addresses.unwrap_or_default(),
                 default_route,
                 joins_pods,
             },

@@ -59,7 +59,8 @@ fn roles(role: AddressRole) -> String {
         (AddressRole::SERVICE, "an address of a service"),
         (AddressRole::CLUSTER_IP, "a ClusterIP in use"),
         (AddressRole::NODE, "an address of this node that serves NodePorts"),
-        (AddressRole::EXEMPT, "never dropped as unallocated"),
+        (AddressRole::EXEMPT, "a ClusterIP that is not served here"),
+        (AddressRole::OWN, "an address of this node"),
     ];
     let word = |(name, bit)| {
         let known = words.iter().find(|(known, _)| *known == bit);

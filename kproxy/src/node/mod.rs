@@ -4,6 +4,7 @@
 //! * [`mounts`]: cgroup v2 and the BPF file system
 //! * [`features`]: what the kernel can do
 //! * [`families`]: which address families it has
+//! * [`ephemeral`]: which ports it gives to connections of its own
 //! * [`name`]: which Node object this is
 //! * [`memory`]: how large tables may be by default
 //!
@@ -16,6 +17,7 @@
 //! Every check ends in one message that names what is missing and what to do about it.
 
 pub mod conntrack;
+pub mod ephemeral;
 pub mod families;
 pub mod features;
 pub mod former_proxy;

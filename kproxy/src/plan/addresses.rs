@@ -5,6 +5,8 @@
 //! it is no active ClusterIP any more (semantics 4.10). As soon as the map is more than half full, such addresses go, the
 //! oldest first.
 //!
+//! The node's own addresses come before everything else: services leave them their places, and some for those to come.
+//!
 //! A ClusterIP that a service has and that is not served, for want of room or by another proxy, is exempt from being dropped as unallocated.
 //! Should there be no room for saying so, no range may say where ClusterIPs come from: [`Addresses::without_room`].
 
@@ -20,15 +22,16 @@ const HAS_FLOWS: AddressRole = AddressRole::SERVICE
     .union(AddressRole::NODE)
     .union(AddressRole::CLUSTER_IP);
 
+/// One entry of so many is kept for own addresses of the node that are not known yet.
+const ENTRIES_PER_OWN: usize = 64;
+
 /// What addresses are to this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Here {
     /// `NodePorts` are served there.
     pub(super) node_ports: BTreeSet<Address>,
-    /// Bound to an interface.
-    pub(super) bound: BTreeSet<Address>,
-    /// Those of the bound ones that are in a range of ClusterIPs.
-    pub(super) exempt: BTreeSet<Address>,
+    /// Bound to one of its devices.
+    pub(super) own: BTreeSet<Address>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +58,8 @@ pub(super) struct Addresses {
     turn: u64,
     /// Unknown after an adoption: what the map says about the node's addresses stays then.
     here: Option<Here>,
+    /// How many entries are the node's own addresses.
+    own_entries: usize,
     /// Addresses of the node without an entry.
     homeless: BTreeSet<Address>,
     /// ClusterIPs of services without an entry, and how many service ports have each.
@@ -80,6 +85,7 @@ impl Addresses {
             former: BTreeMap::new(),
             turn: 0,
             here: None,
+            own_entries: 0,
             homeless: BTreeSet::new(),
             unlisted: BTreeMap::new(),
             keeps_unclaimed: true,
@@ -103,7 +109,7 @@ impl Addresses {
 
     /// What addresses are to this node from now on.
     pub(super) fn place(&mut self, here: Here) {
-        let entitled = here.node_ports.union(&here.exempt);
+        let entitled = here.node_ports.union(&here.own);
         self.homeless = entitled
             .filter(|address| !self.uses.contains_key(address))
             .copied()
@@ -111,22 +117,20 @@ impl Addresses {
         match &self.here {
             None => self.touched.extend(self.uses.keys()),
             Some(before) => {
-                let sets = [
-                    (&before.node_ports, &here.node_ports),
-                    (&before.bound, &here.bound),
-                    (&before.exempt, &here.exempt),
-                ];
+                let sets = [(&before.node_ports, &here.node_ports), (&before.own, &here.own)];
                 for (before, now) in sets {
                     self.touched.extend(before.symmetric_difference(now));
                 }
             }
         }
+        let own = here.own.iter();
+        self.own_entries = own.filter(|address| self.uses.contains_key(address)).count();
         self.here = Some(here);
     }
 
     /// A service port has the address as its ClusterIP, whether or not it can be served.
     pub(super) fn allocate(&mut self, address: Address) {
-        if self.uses.contains_key(&address) || self.has_room() {
+        if self.uses.contains_key(&address) || self.has_room(address) {
             self.entry(address).allocated += 1;
             self.touched.insert(address);
         } else {
@@ -157,7 +161,7 @@ impl Addresses {
         if address.is_unspecified() {
             return true;
         }
-        if !self.uses.contains_key(&address) && !self.has_room() {
+        if !self.uses.contains_key(&address) && !self.has_room(address) {
             return false;
         }
         self.count(address, cluster_ip);
@@ -195,16 +199,37 @@ impl Addresses {
 
     /// The entry of an address, which is not unlisted any more.
     fn entry(&mut self, address: Address) -> &mut Use {
-        let unlisted = &mut self.unlisted;
-        self.uses.entry(address).or_insert_with(|| Use {
-            allocated: unlisted.remove(&address).unwrap_or_default(),
-            ..Use::default()
+        let is_own = self.is_own(address);
+        let (unlisted, own_entries) = (&mut self.unlisted, &mut self.own_entries);
+        self.uses.entry(address).or_insert_with(|| {
+            *own_entries += usize::from(is_own);
+            Use {
+                allocated: unlisted.remove(&address).unwrap_or_default(),
+                ..Use::default()
+            }
         })
     }
 
-    /// Removals come last in a plan, so what was given up in the same plan still takes its place.
-    fn has_room(&self) -> bool {
-        self.uses.len() < self.capacity as usize
+    fn remove(&mut self, address: Address) {
+        if self.uses.remove(&address).is_some() && self.is_own(address) {
+            self.own_entries -= 1;
+        }
+    }
+
+    fn is_own(&self, address: Address) -> bool {
+        self.here.as_ref().is_some_and(|here| here.own.contains(&address))
+    }
+
+    /// Whether there is room for an address. Removals come last in a plan, so what was given up in the same plan still
+    /// takes its place.
+    fn has_room(&self, address: Address) -> bool {
+        let capacity = self.capacity as usize;
+        if self.is_own(address) {
+            return self.uses.len() < capacity;
+        }
+        let own = self.here.as_ref().map_or(0, |here| here.own.len());
+        let others = self.uses.len() - self.own_entries;
+        self.uses.len() < capacity && others + own.max(capacity / ENTRIES_PER_OWN) < capacity
     }
 
     /// Writes the difference into the draft; true if entries were given back.
@@ -231,7 +256,7 @@ impl Addresses {
                 if entry.written.is_some() {
                     draft.gone_addresses.push(address);
                 }
-                self.uses.remove(&address);
+                self.remove(address);
                 removed = true;
                 continue;
             }
@@ -248,7 +273,7 @@ impl Addresses {
         while self.uses.len() > self.capacity as usize / 2
             && let Some((_, address)) = self.former.pop_first()
         {
-            self.uses.remove(&address);
+            self.remove(address);
             draft.gone_addresses.push(address);
             removed = true;
         }
@@ -261,7 +286,8 @@ impl Addresses {
             if self.uses.contains_key(&address) {
                 continue;
             }
-            if self.has_room() {
+            // Where `NodePorts` are served is the node's own as well.
+            if self.uses.len() < self.capacity as usize {
                 self.entry(address);
                 self.touched.insert(address);
                 continue;
@@ -275,8 +301,8 @@ impl Addresses {
             draft.problem(None, kind);
             self.homeless.insert(address);
         }
-        while self.has_room()
-            && let Some((&address, _)) = self.unlisted.first_key_value()
+        while let Some((&address, _)) = self.unlisted.first_key_value()
+            && self.has_room(address)
         {
             self.entry(address);
             self.touched.insert(address);
@@ -300,24 +326,17 @@ impl Addresses {
         role.set(AddressRole::EXEMPT, entry.allocated > 0 && !cluster_ip);
         match &self.here {
             None => {
-                role |= written & (AddressRole::NODE | AddressRole::EXEMPT);
+                role |= written & (AddressRole::NODE | AddressRole::OWN | AddressRole::EXEMPT);
                 role.set(
                     AddressRole::CLUSTER_IP,
                     cluster_ip && written.contains(AddressRole::CLUSTER_IP),
                 );
             }
-            Some(Here {
-                node_ports,
-                bound,
-                exempt,
-            }) => {
+            Some(Here { node_ports, own }) => {
+                let is_own = own.contains(&address);
                 role.set(AddressRole::NODE, node_ports.contains(&address));
-                let is_bound = bound.contains(&address);
-                role.set(
-                    AddressRole::EXEMPT,
-                    role.contains(AddressRole::EXEMPT) || exempt.contains(&address),
-                );
-                role.set(AddressRole::CLUSTER_IP, cluster_ip && !is_bound);
+                role.set(AddressRole::OWN, is_own);
+                role.set(AddressRole::CLUSTER_IP, cluster_ip && !is_own);
             }
         }
         role

@@ -19,20 +19,23 @@ impl Applied {
     /// Nothing is believed that does not add up (a run outside the arena or overlapping another one, a backend of another
     /// service): such a frontend is written anew or removed.
     #[must_use]
-    pub fn adopt(capacity: Capacity, contents: MapContents) -> Self {
+    pub fn adopt(capacity: Capacity, mut contents: MapContents) -> Self {
+        let node = Node::new(&mut contents);
         let MapContents {
             addresses,
             frontends,
             slots,
             backends,
             source_ranges,
-            service_cidrs,
-            node_addresses,
+            service_cidrs: _,
+            node_addresses: _,
+            pod_ranges: _,
+            devices: _,
         } = contents;
         let mut applied = Self::bare(
             capacity,
             Addresses::new(capacity.addresses, addresses),
-            Node::new(service_cidrs, node_addresses),
+            node,
             Ranges::new(capacity.source_ranges, source_ranges),
         );
         let backends = &backends[..backends.len().min(capacity.backends as usize)];

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Backend, BackendIndex, Family, Frontend, FrontendKey, RangeSetId,
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Device, DeviceIndex, Family, Frontend,
+    FrontendKey, RangeSetId,
 };
 
 use crate::model::Cidr;
@@ -40,4 +41,8 @@ pub struct MapContents {
     pub service_cidrs: Vec<AddressRange>,
     /// What `NODE_ADDRESSES` says; what is missing is unspecified.
     pub node_addresses: BTreeMap<Family, Address>,
+    /// What `POD_RANGES` says; what is missing is unset.
+    pub pod_ranges: BTreeMap<Family, AddressRange>,
+    /// All of `DEVICES`.
+    pub devices: BTreeMap<DeviceIndex, Device>,
 }

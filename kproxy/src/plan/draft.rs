@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Backend, BackendIndex, Family, Frontend, FrontendKey, RangeSetId,
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Device, DeviceIndex, Family, Frontend,
+    FrontendKey, RangeSetId,
 };
 
 use crate::model::Cidr;
@@ -33,6 +34,10 @@ pub(super) struct Draft {
     /// Addresses that are less than before.
     narrowed_addresses: BTreeMap<Address, AddressRole>,
     pub(super) node_addresses: BTreeMap<Family, Address>,
+    pub(super) pod_ranges: BTreeMap<Family, AddressRange>,
+    /// Before the next: their room may be needed.
+    pub(super) gone_devices: BTreeSet<DeviceIndex>,
+    pub(super) devices: BTreeMap<DeviceIndex, Device>,
     pub(super) gone_frontends: Vec<(FrontendKey, Option<Name>)>,
     pub(super) gone_addresses: Vec<Address>,
     pub(super) retired: Vec<(BackendIndex, (Backend, Option<Name>))>,
@@ -55,7 +60,7 @@ impl Draft {
             self.addresses.insert(address, now);
             return;
         }
-        let protected = before | now & (AddressRole::EXEMPT | AddressRole::NODE);
+        let protected = before | now & (AddressRole::EXEMPT | AddressRole::NODE | AddressRole::OWN);
         if protected != before {
             self.addresses.insert(address, protected);
         }
@@ -73,6 +78,9 @@ impl Draft {
             service_cidrs,
             narrowed_addresses,
             node_addresses,
+            pod_ranges,
+            gone_devices,
+            devices,
             gone_frontends,
             gone_addresses,
             retired,
@@ -124,6 +132,19 @@ impl Draft {
             &mut node_addresses
                 .into_iter()
                 .map(|(family, address)| (Action::WriteNodeAddress { family, address }, None)),
+        );
+        let pod_ranges = pod_ranges.into_iter();
+        let gone_devices = gone_devices.into_iter();
+        phase(
+            &mut pod_ranges
+                .map(|(family, range)| Action::WritePodRange { family, range })
+                .chain(gone_devices.map(|index| Action::RemoveDevice { index }))
+                .chain(
+                    devices
+                        .into_iter()
+                        .map(|(index, device)| Action::PutDevice { index, device }),
+                )
+                .map(|action| (action, None)),
         );
         phase(&mut sorted(gone_frontends).map(|(key, name)| (Action::RemoveFrontend { key }, name)));
         phase(

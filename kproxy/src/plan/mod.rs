@@ -6,7 +6,8 @@
 //!
 //! * [`wanted`]: the input, one [`WantedService`] per service port
 //! * [`step`](Step): the output, one [`Action`] per map write
-//! * [`applied`](Applied): the mirror; `space`, `quarantine`, `ranges`, `addresses`, `frontends` and `node` are its parts
+//! * [`applied`](Applied): the mirror; `space`, `quarantine`, `ranges`, `addresses`, `frontends`, `node` and
+//!   `devices` are its parts
 //! * [`contents`](MapContents): what was found in pinned maps, and how large they are
 //!
 //! The order of a plan is what makes it safe at every prefix: backends, slot runs, source ranges, frontends (the swap),
@@ -20,6 +21,7 @@ mod adopt;
 mod applied;
 mod cidrs;
 mod contents;
+mod devices;
 mod draft;
 mod fill;
 mod frontends;

@@ -1,18 +1,21 @@
-//! What the maps say about the node itself: `SERVICE_CIDRS`, `NODE_ADDRESSES`, and its part of `ADDRESSES`.
+//! What the maps say about the node itself: `SERVICE_CIDRS`, `NODE_ADDRESSES`, `POD_RANGES`, `DEVICES`, and its part of
+//! `ADDRESSES`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::{Address, AddressRange, Family, maps};
+use kproxy_common::{Address, Family, maps};
 
 use crate::model::Cidr;
 
 use super::addresses::{Addresses, Here};
 use super::cidrs::ServiceCidrs;
+use super::contents::MapContents;
+use super::devices::Devices;
 use super::draft::Draft;
 use super::step::ProblemKind;
 use super::wanted::WantedNode;
 
-/// The mirror of the two small maps. Until the node is known, what was adopted stays.
+/// The mirror of the small maps. Until the node is known, what was adopted stays.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     wanted: Option<WantedNode>,
@@ -24,19 +27,25 @@ pub(super) struct Node {
     withheld: bool,
     /// What the map says, without unspecified addresses.
     addresses: BTreeMap<Family, Address>,
+    devices: Devices,
 }
 
 impl Node {
     /// What was found in the maps.
-    pub(super) fn new(service_cidrs: Vec<AddressRange>, mut addresses: BTreeMap<Family, Address>) -> Self {
+    pub(super) fn new(found: &mut MapContents) -> Self {
+        let mut addresses = std::mem::take(&mut found.node_addresses);
         addresses.retain(|_, address| !address.is_unspecified());
         Self {
             wanted: None,
             changed: false,
-            service_cidrs: ServiceCidrs::new(service_cidrs),
+            service_cidrs: ServiceCidrs::new(std::mem::take(&mut found.service_cidrs)),
             left_out: Vec::new(),
             withheld: false,
             addresses,
+            devices: Devices::new(
+                std::mem::take(&mut found.pod_ranges),
+                std::mem::take(&mut found.devices),
+            ),
         }
     }
 
@@ -53,13 +62,9 @@ impl Node {
     /// Tells the gate what the node's addresses are.
     pub(super) fn place(&self, addresses: &mut Addresses) {
         if let Some(wanted) = self.wanted.as_ref().filter(|_| self.changed) {
-            let bound = &wanted.bound;
-            let in_a_range =
-                |address: &&Address| wanted.service_cidrs.iter().any(|cidr| cidr.contains(address));
             addresses.place(Here {
                 node_ports: wanted.node_port_addresses.clone(),
-                bound: bound.clone(),
-                exempt: bound.iter().filter(in_a_range).copied().collect(),
+                own: wanted.own().collect(),
             });
         }
     }
@@ -75,6 +80,8 @@ impl Node {
                 bound: _,
                 primary,
                 service_cidrs,
+                pod_ranges,
+                devices,
             } = wanted;
             if changed || withheld != self.withheld {
                 let nothing = BTreeSet::new();
@@ -90,9 +97,11 @@ impl Node {
             }
             if changed {
                 self.addresses.clone_from(primary);
+                self.devices.follow(pod_ranges, devices, draft);
             }
         }
         self.withheld = withheld;
+        self.devices.tell(draft);
         for range in &self.left_out {
             let kind = ProblemKind::TooManyServiceCidrs {
                 range: *range,

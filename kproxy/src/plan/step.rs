@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Backend, BackendIndex, Family, Frontend, FrontendKey, RangeSetId,
+    Address, AddressRange, AddressRole, Backend, BackendIndex, Device, DeviceIndex, Family, Frontend,
+    FrontendKey, RangeSetId,
 };
 
 use crate::model::Cidr;
@@ -57,6 +58,25 @@ pub enum Action {
         /// The node's address, unspecified if it is not known.
         address: Address,
     },
+    /// Write an element of `POD_RANGES`.
+    WritePodRange {
+        /// The family.
+        family: Family,
+        /// The addresses, unset if they tell nobody apart.
+        range: AddressRange,
+    },
+    /// Write an entry of `DEVICES`.
+    PutDevice {
+        /// Its key.
+        index: DeviceIndex,
+        /// What is known of the device.
+        device: Device,
+    },
+    /// Remove an entry of `DEVICES`.
+    RemoveDevice {
+        /// Its key.
+        index: DeviceIndex,
+    },
     /// Open the address gate.
     PutAddress {
         /// The key of `ADDRESSES`.
@@ -103,6 +123,12 @@ impl fmt::Display for Action {
             Self::WriteNodeAddress { family, address } => {
                 write!(f, "write NODE_ADDRESSES[{family}] = {address}")
             }
+            Self::WritePodRange { family, range } if range.is_unset() => {
+                write!(f, "write POD_RANGES[{family}] = nothing")
+            }
+            Self::WritePodRange { family, range } => write!(f, "write POD_RANGES[{family}] = {range}"),
+            Self::PutDevice { index, .. } => write!(f, "put DEVICES[{}]", index.0),
+            Self::RemoveDevice { index } => write!(f, "remove DEVICES[{}]", index.0),
             Self::PutAddress { address, .. } => write!(f, "put ADDRESSES[{address}]"),
             Self::PutFrontend { key, .. } => write!(f, "put FRONTENDS[{}]", Listener(*key)),
             Self::RemoveFrontend { key } => write!(f, "remove FRONTENDS[{}]", Listener(*key)),
@@ -220,7 +246,8 @@ pub enum ProblemKind {
     },
     /// A map is too small for an address of the node.
     #[error(
-        "no room for {address} in map {map} ({entries} entries); NodePorts are not served there; raise --{option}"
+        "no room for {address} in map {map} ({entries} entries); NodePorts are not served there, and answers to it do \
+         not reach clients outside; raise --{option}"
     )]
     NoRoomForNodeAddress {
         /// The address.
@@ -254,6 +281,17 @@ pub enum ProblemKind {
     TooManyServiceCidrs {
         /// The range that is left out.
         range: Cidr,
+        /// How many there can be.
+        entries: u32,
+    },
+    /// There are more devices with addresses than the data plane has room for.
+    #[error(
+        "the data plane knows {entries} devices; {devices} others have no address there: towards backends that are reached \
+         by them, the route or the node's own address decides whom backends see"
+    )]
+    TooManyDevices {
+        /// How many are left out.
+        devices: usize,
         /// How many there can be.
         entries: u32,
     },

@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::model::{Cidr, Name};
-use kproxy_common::{Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol};
+use kproxy_common::{
+    Address, AddressRange, BackendFlags, Device, DeviceIndex, Family, FrontendFlags, FrontendKey, Port,
+    Protocol,
+};
 
 /// Names one proxied entry: a port of a Service in one family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,12 +100,27 @@ pub struct WantedNode {
     /// Addresses of the node under which `NodePorts` are served; never loopback addresses.
     pub node_port_addresses: BTreeSet<Address>,
     /// Every address that is bound to an interface of the node: undefined ports of a ClusterIP among them belong to
-    /// whoever listens there (semantics 4.13).
+    /// whoever listens there (semantics 4.13), and answers to clients whom the node stands in for come back to them.
     pub bound: BTreeSet<Address>,
     /// The node's own address of each family as Kubernetes knows it: the client that its processes are.
     pub primary: BTreeMap<Family, Address>,
     /// Where ClusterIPs come from: other addresses there lead nowhere (semantics 4.09).
     pub service_cidrs: BTreeSet<Cidr>,
+    /// The source addresses that the local-traffic detector takes for pods' (semantics 5.13).
+    pub pod_ranges: BTreeMap<Family, AddressRange>,
+    /// The devices by which packets come and go, but for those of pods.
+    pub devices: BTreeMap<DeviceIndex, Device>,
+}
+
+impl WantedNode {
+    /// The addresses that are this node's wherever they are seen. An address of one link alone (RFC 4291 section 2.5.6)
+    /// may be another host's on the next one, and a loopback address is everybody's.
+    pub(super) fn own(&self) -> impl Iterator<Item = Address> {
+        let of_one_link =
+            |address: &Address| matches!(address.ip(), IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let bound = self.bound.iter().copied();
+        bound.filter(move |address| !address.is_loopback() && !of_one_link(address))
+    }
 }
 
 impl WantedService {

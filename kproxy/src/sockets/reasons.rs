@@ -45,6 +45,9 @@ impl From<&Plan> for Change {
                 | Action::RemoveSourceRange { .. }
                 | Action::WriteServiceCidr { .. }
                 | Action::WriteNodeAddress { .. }
+                | Action::WritePodRange { .. }
+                | Action::PutDevice { .. }
+                | Action::RemoveDevice { .. }
                 | Action::PutAddress { .. }
                 | Action::RemoveAddress { .. }
                 | Action::RemoveFrontend { .. } => {}

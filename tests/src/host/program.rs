@@ -101,6 +101,7 @@ fn node(index: &Index) -> WantedNode {
         // Of several of one family the first counts.
         primary: addresses.iter().rev().map(|it| (it.family(), *it)).collect(),
         service_cidrs: index.service_cidrs(),
+        ..WantedNode::default()
     }
 }
 

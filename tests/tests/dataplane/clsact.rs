@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use kproxy::dataplane::{Dataplane, DeviceHooks, Pinned, Place as AttachedTo, RemovedReport};
+use kproxy::dataplane::{Dataplane, DeviceDoor, DeviceHooks, Pinned, Place as AttachedTo, RemovedReport};
 use kproxy_common::maps;
 
 use super::place::Place;
@@ -45,9 +45,9 @@ fn filters_are_replaced_in_place_and_go_with_their_devices() {
     ip("link add pod1 type veth peer name eth1");
     let (a, c) = (index("pod0"), index("pod1"));
     let (mut dataplane, _) = place.open();
-    dataplane.attach_pod(a, "pod0").unwrap();
-    dataplane.attach_pod(c, "pod1").unwrap();
-    dataplane.attach_pod(c, "pod1").unwrap();
+    dataplane.attach(DeviceDoor::Pod, a, "pod0").unwrap();
+    dataplane.attach(DeviceDoor::Pod, c, "pod1").unwrap();
+    dataplane.attach(DeviceDoor::Pod, c, "pod1").unwrap();
     assert_eq!(place.links().len(), 8, "nothing of the devices is pinned");
     let before = filters("pod0");
     for (filters, program) in before.iter().zip(["pod_ingress", "pod_egress"]) {
@@ -76,7 +76,12 @@ fn filters_are_replaced_in_place_and_go_with_their_devices() {
             "another program, before any device was told"
         );
     }
-    assert!(dataplane.attach_pod(c, "pod1").unwrap_err().device_is_gone());
+    assert!(
+        dataplane
+            .attach(DeviceDoor::Pod, c, "pod1")
+            .unwrap_err()
+            .device_is_gone()
+    );
 
     let attached = Pinned::open(&place.options.pin_dir).unwrap().attached().unwrap();
     let at_device = attached
@@ -102,7 +107,7 @@ fn filters_of_others_stay() {
     let (mut dataplane, _) = place.open();
     tc("qdisc add dev pod0 clsact");
     tc("filter add dev pod0 egress pref 7 protocol all u32 match u32 0 0 classid 1:1");
-    dataplane.attach_pod(pod, "pod0").unwrap();
+    dataplane.attach(DeviceDoor::Pod, pod, "pod0").unwrap();
     dataplane.detach(pod).unwrap();
     assert!(tc("filter show dev pod0 egress").contains("pref 7 u32"));
 
@@ -110,9 +115,12 @@ fn filters_of_others_stay() {
     let mut other = Place::new();
     other.options.device_hooks = DeviceHooks::Clsact;
     let (mut others, _) = other.open();
-    others.attach_pod(pod, "pod0").unwrap();
+    others.attach(DeviceDoor::Pod, pod, "pod0").unwrap();
     let theirs = filters("pod0");
-    let refused = dataplane.attach_pod(pod, "pod0").unwrap_err().to_string();
+    let refused = dataplane
+        .attach(DeviceDoor::Pod, pod, "pod0")
+        .unwrap_err()
+        .to_string();
     for part in [
         "pod_ingress on pod0",
         "priority 1",
@@ -127,7 +135,7 @@ fn filters_of_others_stay() {
     ip("link add pod1 type veth peer name eth1");
     tc("qdisc add dev pod1 ingress");
     let refused = dataplane
-        .attach_pod(index("pod1"), "pod1")
+        .attach(DeviceDoor::Pod, index("pod1"), "pod1")
         .unwrap_err()
         .to_string();
     assert!(refused.contains("queueing discipline ingress"), "{refused}");
@@ -139,7 +147,7 @@ fn filters_of_others_stay() {
 fn cleanup_takes_filters_away_and_needs_no_pins_for_it() {
     let place = place();
     let (mut dataplane, _) = place.open();
-    dataplane.attach_pod(index("pod0"), "pod0").unwrap();
+    dataplane.attach(DeviceDoor::Pod, index("pod0"), "pod0").unwrap();
     drop(dataplane);
     let report = Dataplane::remove_all(&place.options.pin_dir).unwrap();
     let everything = RemovedReport {
@@ -150,7 +158,7 @@ fn cleanup_takes_filters_away_and_needs_no_pins_for_it() {
     assert!(!tc("qdisc show dev pod0").contains("clsact"));
 
     let (mut dataplane, _) = place.open();
-    dataplane.attach_pod(index("pod0"), "pod0").unwrap();
+    dataplane.attach(DeviceDoor::Pod, index("pod0"), "pod0").unwrap();
     drop(dataplane);
     std::fs::remove_dir_all(&place.options.pin_dir).unwrap();
     let report = Dataplane::remove_all(&place.options.pin_dir).unwrap();

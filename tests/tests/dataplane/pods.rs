@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use kproxy::dataplane::DeviceDoor;
+
 use super::place::Place;
 
 pub(crate) fn ip(arguments: &str) {
@@ -25,9 +27,9 @@ fn pod_doors_are_replaced_in_place_and_follow_their_devices() {
     let name = |program: &str, index: u32| format!("{program}-{index}");
 
     let (mut dataplane, _) = place.open();
-    dataplane.attach_pod(a, "pod0").unwrap();
-    dataplane.attach_pod(c, "pod1").unwrap();
-    dataplane.attach_pod(c, "pod1").unwrap();
+    dataplane.attach(DeviceDoor::Pod, a, "pod0").unwrap();
+    dataplane.attach(DeviceDoor::Pod, c, "pod1").unwrap();
+    dataplane.attach(DeviceDoor::Pod, c, "pod1").unwrap();
     assert_eq!(place.links().len(), 8 + 4);
     let before = place.link(&name("pod_ingress", a)).info().unwrap();
     drop(dataplane);
@@ -39,16 +41,21 @@ fn pod_doors_are_replaced_in_place_and_follow_their_devices() {
         8 + 2,
         "the pins of the vanished device are gone"
     );
-    dataplane.attach_pod(a, "pod0").unwrap();
+    dataplane.attach(DeviceDoor::Pod, a, "pod0").unwrap();
     let after = place.link(&name("pod_ingress", a)).info().unwrap();
     assert_eq!(before.id(), after.id(), "the same link");
     assert_ne!(before.program_id(), after.program_id(), "another program");
-    assert!(dataplane.attach_pod(c, "pod1").unwrap_err().device_is_gone());
+    assert!(
+        dataplane
+            .attach(DeviceDoor::Pod, c, "pod1")
+            .unwrap_err()
+            .device_is_gone()
+    );
 
     // Another device with the index of a former one must not be taken for it.
     ip("link del pod0");
     ip(&format!("link add pod2 index {a} type veth peer name eth2"));
-    dataplane.attach_pod(a, "pod2").unwrap();
+    dataplane.attach(DeviceDoor::Pod, a, "pod2").unwrap();
     assert_ne!(
         place.link(&name("pod_ingress", a)).info().unwrap().id(),
         after.id()

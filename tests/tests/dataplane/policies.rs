@@ -41,6 +41,7 @@ fn node() -> WantedNode {
         service_cidrs: ["10.96.0.0/16", "fd00:10::/108"]
             .map(|text| parse_cidr(text).unwrap())
             .into(),
+        ..WantedNode::default()
     }
 }
 

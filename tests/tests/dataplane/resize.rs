@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aya::maps::{HashMap, Map, MapData, MapInfo};
-use kproxy::dataplane::{Dataplane, Sizes};
+use kproxy::dataplane::{Dataplane, DeviceDoor, Sizes};
 use kproxy_common::{Affinity, AffinityKey, Flow, Tuple, maps};
 
 use super::place::{Place, SIZES};
@@ -47,7 +47,7 @@ fn pod_doors_write_into_the_new_maps_before_the_old_ones_are_left() {
     ip("link add pod0 type veth peer name eth0");
     let mut place = Place::new();
     let (mut dataplane, _) = place.open();
-    dataplane.attach_pod(index("pod0"), "pod0").unwrap();
+    dataplane.attach(DeviceDoor::Pod, index("pod0"), "pod0").unwrap();
     drop(dataplane);
     let doors = |place: &Place| {
         ["pod_ingress", "pod_egress"].map(|program| {

@@ -1,6 +1,7 @@
 //! Starting after a kproxy with another layout of the maps.
 
 use aya::programs::loaded_links;
+use kproxy::dataplane::DeviceDoor;
 use kproxy_common::maps;
 
 use super::place::{Place, services};
@@ -13,7 +14,7 @@ fn links_of_another_layout_are_taken_over_and_its_maps_go() {
     ip("link add pod0 type veth peer name eth0");
     let place = Place::new();
     let (mut dataplane, mut applied) = place.open();
-    dataplane.attach_pod(index("pod0"), "pod0").unwrap();
+    dataplane.attach(DeviceDoor::Pod, index("pod0"), "pod0").unwrap();
     dataplane.apply(&applied.replace(services(1, 1))).unwrap();
     drop(dataplane);
     let door = format!("pod_ingress-{}", index("pod0"));

@@ -132,9 +132,9 @@ impl<K: Kernel> Agent<K> {
         }
     }
 
-    /// The addresses that are bound to the node's devices now; `None` if they are not known yet.
-    pub(super) fn take_in_addresses(&mut self, bound: devices::Addresses) {
-        self.placing.take_in(bound);
+    /// The node's devices and their addresses now; `None` if they are not known yet.
+    pub(super) fn take_in_addresses(&mut self, here: Option<devices::Addresses>) {
+        self.placing.take_in(here);
         self.place();
         self.tell_when_ready();
     }

@@ -16,7 +16,11 @@ pub(super) fn isolate(plan: &Plan) -> Vec<Plan> {
             (Some(service), _) => services.entry(service).or_default().push(step.clone()),
             (
                 None,
-                Action::PutAddress { .. } | Action::WriteServiceCidr { .. } | Action::WriteNodeAddress { .. },
+                Action::PutAddress { .. }
+                | Action::WriteServiceCidr { .. }
+                | Action::WriteNodeAddress { .. }
+                | Action::WritePodRange { .. }
+                | Action::PutDevice { .. },
             ) => node.steps.push(step.clone()),
             (None, _) => {}
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use crate::dataplane::Dataplane;
+use crate::dataplane::{Dataplane, DeviceDoor};
 use crate::devices::Device;
 use crate::plan::{MapContents, Plan};
 use crate::sockets::Sweeper;
@@ -15,8 +15,8 @@ pub(super) trait Kernel {
     fn apply(&mut self, plan: &Plan) -> Result<usize>;
     /// Reads the maps that plans write.
     fn contents(&mut self) -> Result<MapContents>;
-    /// Opens a pod door; anew if it is open already. False if the device has gone meanwhile.
-    fn attach(&mut self, device: &Device) -> Result<bool>;
+    /// Opens a door; anew if it is open already. False if the device has gone meanwhile.
+    fn attach(&mut self, door: DeviceDoor, device: &Device) -> Result<bool>;
     /// Closes a door if it is open.
     fn detach(&mut self, index: u32) -> Result<()>;
     /// Closes all doors but these and answers which that were.
@@ -44,8 +44,8 @@ impl Kernel for Hands {
         Ok(self.dataplane.contents()?)
     }
 
-    fn attach(&mut self, device: &Device) -> Result<bool> {
-        match self.dataplane.attach_pod(device.index, &device.name) {
+    fn attach(&mut self, door: DeviceDoor, device: &Device) -> Result<bool> {
+        match self.dataplane.attach(door, device.index, &device.name) {
             Ok(()) => Ok(true),
             Err(error) if error.device_is_gone() => Ok(false),
             Err(error) => Err(error.into()),

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use kproxy_common::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
@@ -82,15 +81,7 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
         pin_dir: own.pin_dir.clone(),
         cgroup,
         sizes,
-        settings: Settings {
-            loopback_node_ports: Settings::loopback_node_ports(
-                families
-                    .iter()
-                    .copied()
-                    .filter(|family| config.serves_loopback(*family)),
-            ),
-            ..Settings::DEFAULT
-        },
+        settings: start::settings(&config, families),
         device_hooks: own.device_hooks.unwrap_or_else(features::device_hooks),
     };
     let (mut dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
@@ -160,7 +151,7 @@ fn follow_log(_: &mut JoinSet<Result<()>>, _: &mut Dataplane) -> Result<()> {
 struct Inputs {
     events: Receiver<Event>,
     device_events: Receiver<devices::Event>,
-    addresses: watch::Receiver<devices::Addresses>,
+    addresses: watch::Receiver<Option<devices::Addresses>>,
     tasks: JoinSet<Result<()>>,
     signals: Signals,
     pod_ranges: PodRanges,

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use kproxy_common::{Address, Family};
+use kproxy_common::{Address, AddressRange, Device, DeviceFlags, DeviceIndex, Family};
 
 use crate::compile::NodeFacts;
-use crate::config::{NodeAddresses, NodePortAddresses, loopback};
-use crate::devices::Addresses;
+use crate::config::{LocalDetector, NodeAddresses, NodePortAddresses, loopback};
+use crate::devices::{Addresses, Named};
 use crate::index::Index;
 use crate::model::Cidr;
 use crate::plan::WantedNode;
@@ -22,7 +22,8 @@ use super::awaited::Awaited;
 pub(super) struct Placing {
     node_ports: NodePortAddresses,
     bind_address: Option<IpAddr>,
-    bound: Addresses,
+    detector: LocalDetector,
+    here: Option<Addresses>,
     /// `None` when they have come, or are not waited for any more.
     awaited: Option<Awaited>,
     /// What it was put together from last; `None` if it is not up to date.
@@ -34,6 +35,7 @@ pub(super) struct Placing {
 #[derive(Debug, PartialEq, Eq)]
 struct Inputs {
     addresses: Vec<Address>,
+    pod_cidrs: Vec<Cidr>,
     service_cidrs: BTreeSet<Cidr>,
 }
 
@@ -43,7 +45,8 @@ impl Placing {
         Self {
             node_ports,
             bind_address,
-            bound: None,
+            detector: LocalDetector::None,
+            here: None,
             awaited: None,
             last: None,
             placed: false,
@@ -56,6 +59,11 @@ impl Placing {
             awaited: Some(awaited),
             ..self
         }
+    }
+
+    /// How clients inside are told from those outside (semantics 5.13 to 5.18).
+    pub(super) fn telling_apart(self, detector: LocalDetector) -> Self {
+        Self { detector, ..self }
     }
 
     /// When [`Placing::give_up`] is due.
@@ -78,9 +86,9 @@ impl Placing {
         self.placed
     }
 
-    /// The addresses that are bound to devices now.
-    pub(super) fn take_in(&mut self, bound: Addresses) {
-        self.bound = bound;
+    /// The devices and the addresses that are bound to them now.
+    pub(super) fn take_in(&mut self, here: Option<Addresses>) {
+        self.here = here;
         self.last = None;
     }
 
@@ -120,12 +128,11 @@ impl Placing {
 
     /// What is wanted now, if it may be something else than the last time; nothing as long as it is not known.
     pub(super) fn changed(&mut self, index: &Index) -> Option<WantedNode> {
-        let bound = self.bound.as_ref()?;
+        let here = self.here.as_ref()?;
+        let node = index.node();
         let inputs = Inputs {
-            addresses: index
-                .node()
-                .map(|node| node.addresses.clone())
-                .unwrap_or_default(),
+            addresses: node.map(|node| node.addresses.clone()).unwrap_or_default(),
+            pod_cidrs: node.map(|node| node.pod_cidrs.clone()).unwrap_or_default(),
             service_cidrs: index.service_cidrs(),
         };
         if self.last.as_ref() == Some(&inputs) {
@@ -134,10 +141,15 @@ impl Placing {
         let facts = NodeFacts {
             known: &inputs.addresses,
             bind_address: self.bind_address,
-            bound,
+            bound: &here.bound,
             node_ports: &self.node_ports,
         };
-        let mut wanted = facts.wanted(inputs.service_cidrs.clone());
+        let detector = self.detector.with_pod_cidrs(&inputs.pod_cidrs);
+        let mut wanted = WantedNode {
+            pod_ranges: pod_ranges(&detector),
+            devices: devices(here, &detector),
+            ..facts.wanted(inputs.service_cidrs.clone())
+        };
         if inputs.addresses.is_empty() {
             if let Some(awaited) = &self.awaited {
                 awaited.stand_in(&mut wanted, &self.node_ports);
@@ -149,6 +161,29 @@ impl Placing {
         self.placed = true;
         Some(wanted)
     }
+}
+
+/// The source addresses that tell a client inside.
+fn pod_ranges(detector: &LocalDetector) -> BTreeMap<Family, AddressRange> {
+    let ranges = [Family::V4, Family::V6].map(|family| Some((family, detector.cidr(family)?.range())));
+    ranges.into_iter().flatten().collect()
+}
+
+/// What the data plane needs to know of a device, of those that it needs to know anything of.
+fn devices(here: &Addresses, detector: &LocalDetector) -> BTreeMap<DeviceIndex, Device> {
+    let known = |(index, named): (&u32, &Named)| {
+        let or_none = |address: Option<Address>, family| address.unwrap_or(Address::unspecified(family));
+        let mut flags = DeviceFlags::empty();
+        flags.set(DeviceFlags::INSIDE, detector.recognises_device(&named.name));
+        let device = Device {
+            v4: or_none(named.v4, Family::V4),
+            v6: or_none(named.v6, Family::V6),
+            flags,
+        };
+        let means_something = named.v4.is_some() || named.v6.is_some() || !flags.is_empty();
+        means_something.then_some((DeviceIndex(*index), device))
+    };
+    here.devices.iter().filter_map(known).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! What the agent is made of, opened as the configuration says.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
-use kproxy_common::Family;
+use kproxy_common::{Family, Settings, SparePorts};
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
@@ -16,11 +17,15 @@ use crate::causes::one_line;
 use crate::config::watch::ConfigFile;
 use crate::config::{self, Config};
 use crate::dataplane::Dataplane;
-use crate::node::oom;
+use crate::node::{ephemeral, features, oom};
 use crate::plan::MapContents;
 use crate::serve::{self, Events, Status};
 use crate::sockets::{Report, Sources, Sweeper};
 use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, manifests};
+
+/// Where the API server gives NodePorts out unless it is told otherwise (`--service-node-port-range`), which no node
+/// hears of. A NodePort elsewhere is not taken from a client either, but may be from the node's spare ports.
+const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
 
 /// How long what needs the addresses of the Node object waits for them (semantics 10.19).
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +38,20 @@ pub(super) fn prepare(config: &Config, families: &[Family]) -> Result<()> {
     }
     oom::adjust(config.oom_score_adj);
     set_up(config)
+}
+
+/// The constants of the kernel programs.
+pub(super) fn settings(config: &Config, families: &[Family]) -> Settings {
+    let served = families
+        .iter()
+        .copied()
+        .filter(|family| config.serves_loopback(*family));
+    Settings {
+        loopback_node_ports: Settings::loopback_node_ports(served),
+        route_source: features::route_source().into(),
+        spare_ports: SparePorts::without(NODE_PORTS, ephemeral::ports()),
+        ..Settings::DEFAULT
+    }
 }
 
 /// Ends the tasks when the configuration file changes.
@@ -75,7 +94,8 @@ fn kubernetes_options(config: &Config) -> KubernetesOptions {
 
 /// What decides on the node's addresses. A directory of manifests need not have a Node object, so nobody waits for it.
 pub(super) fn placing(config: &Config, contents: &MapContents) -> Placing {
-    let placing = Placing::new(config.node_port_addresses.clone(), config.bind_address);
+    let placing = Placing::new(config.node_port_addresses.clone(), config.bind_address)
+        .telling_apart(config.detector.clone());
     if config.own.manifests.is_some() {
         return placing;
     }

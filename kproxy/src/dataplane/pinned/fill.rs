@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytemuck::Pod;
 use kproxy_common::{
-    Affinity, AffinityKey, BackendFlags, Flow, SlotRun, SocketFlow, SocketFlowKey, Tuple, maps,
+    Affinity, AffinityKey, BackendFlags, Flow, PortSearch, SlotRun, SnatKey, SocketFlow, SocketFlowKey,
+    Tuple, maps,
 };
 use serde::Serialize;
 
@@ -37,6 +38,8 @@ impl Pinned {
             source_ranges,
             service_cidrs,
             node_addresses: _,
+            pod_ranges: _,
+            devices,
         } = contents;
         let ranges: usize = source_ranges.values().map(BTreeSet::len).sum();
         let cidrs = service_cidrs.iter().take_while(|range| !range.is_unset());
@@ -69,6 +72,11 @@ impl Pinned {
             ),
             (maps::SOURCE_RANGES, ranges as u64),
             (maps::SERVICE_CIDRS, cidrs.count() as u64),
+            (maps::DEVICES, devices.len() as u64),
+            (
+                maps::SNAT_PORTS,
+                self.count_entries::<SnatKey, PortSearch>(maps::SNAT_PORTS)?,
+            ),
         ];
         counted
             .into_iter()

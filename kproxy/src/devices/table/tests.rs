@@ -26,6 +26,7 @@ fn address(index: u32) -> Message {
         address: "10.0.0.1".parse().expect("address"),
         length: 24,
         global: true,
+        preferred: true,
     };
     Message::Address { index, prefix }
 }
@@ -148,14 +149,21 @@ fn addresses_and_routes_tell_an_uplink_from_a_pod() {
 #[test]
 fn an_address_is_bound_as_long_as_one_device_has_it() {
     let mut table = Table::default();
-    let bound = |table: &Table| table.bound().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let bound = |table: &Table| {
+        table
+            .addresses()
+            .bound
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
     table.replace(vec![veth(5, "eth0", Peer::Elsewhere), address(5), address(6)]);
     assert_eq!(bound(&table), ["10.0.0.1"]);
     let gone = |index| Message::Gone { index, moved: false };
     table.apply(gone(5));
     assert_eq!(bound(&table), ["10.0.0.1"]);
     table.apply(gone(6));
-    assert_eq!(table.bound(), BTreeSet::new());
+    assert_eq!(table.addresses().bound, BTreeSet::new());
 }
 
 #[test]
@@ -195,5 +203,54 @@ fn a_listing_after_lost_events_tells_every_door_again() {
             attached(6, "veth6", Door::Pod),
             attached(7, "veth7", Door::Pod)
         ]
+    );
+}
+
+fn with_address(index: u32, text: &str, preferred: bool) -> Message {
+    let prefix = Prefix {
+        address: text.parse().expect("address"),
+        length: 24,
+        global: !text.starts_with("fe80"),
+        preferred,
+    };
+    Message::Address { index, prefix }
+}
+
+#[test]
+fn a_device_has_the_address_that_the_kernel_would_send_from() {
+    let mut table = Table::default();
+    let eth0 = |table: &Table| {
+        let devices = table.addresses().devices;
+        let of = |address: Option<Address>| address.map(|address| address.to_string());
+        devices.get(&5).map(|it| (it.name.clone(), of(it.v4), of(it.v6)))
+    };
+    let expected = |v4: &str, v6: &str| Some(("eth0".to_owned(), Some(v4.to_owned()), Some(v6.to_owned())));
+    table.replace(vec![
+        veth(5, "eth0", Peer::Unknown),
+        with_address(5, "10.0.0.9", true),
+        with_address(5, "10.0.0.1", false),
+        with_address(5, "fe80::1", true),
+        with_address(5, "fd00::2", false),
+        with_address(5, "fd00::3", true),
+    ]);
+    assert_eq!(eth0(&table), expected("10.0.0.9", "fd00::3"));
+    table.apply(with_address(5, "fd00::2", true));
+    assert_eq!(
+        eth0(&table),
+        expected("10.0.0.9", "fd00::2"),
+        "nobody else on the link has it"
+    );
+    let Message::Address { index, prefix } = with_address(5, "10.0.0.9", true) else {
+        unreachable!("an address")
+    };
+    table.apply(Message::AddressGone { index, prefix });
+    table.apply(with_address(5, "10.0.0.1", true));
+    assert_eq!(eth0(&table), expected("10.0.0.1", "fd00::2"), "promoted");
+    table.apply(veth(5, "eth0", Peer::Elsewhere));
+    table.apply(veth(6, "pod6", Peer::Elsewhere));
+    assert_eq!(
+        table.addresses().devices.keys().collect::<Vec<_>>(),
+        [&5],
+        "no pods"
     );
 }

@@ -4,7 +4,7 @@ use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::BpfHelper;
 
-use super::probe::Probe;
+use super::probe::{Probe, ROUTE_SOURCE};
 use super::{Feature, Need};
 use crate::dataplane::DeviceHooks;
 
@@ -108,7 +108,7 @@ pub const FEATURES: [Feature; 19] = [
         "source addresses from bpf_fib_lookup (BPF_FIB_LOOKUP_SRC)",
         "6.7",
         None,
-        Probe::Type("BPF_FIB_LOOKUP_SRC"),
+        ROUTE_SOURCE,
         "where SNAT is needed, the source is the device's primary address",
     ),
     Feature {

@@ -13,7 +13,7 @@ use crate::dataplane::DeviceHooks;
 
 pub use list::FEATURES;
 pub use probe::Presence;
-use probe::Probe;
+use probe::{Probe, ROUTE_SOURCE};
 
 /// Something the kernel has had since a version.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,6 +134,13 @@ pub fn device_hooks() -> DeviceHooks {
     } else {
         DeviceHooks::Tcx
     }
+}
+
+/// Whether route lookups of programs name the source address that the kernel would use (Linux 6.7). Where the kernel does
+/// not say, it is as if they did not, and the devices' primary addresses count.
+#[must_use]
+pub fn route_source() -> bool {
+    ROUTE_SOURCE.ask() == Presence::Present
 }
 
 fn list(missing: &[Feature]) -> String {

@@ -1,8 +1,8 @@
 //! How the kernel is asked for a feature. Nothing is changed by it.
 
 use std::error::Error;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use aya::maps::MapType;
@@ -17,6 +17,9 @@ use crate::sockets::diag::Diag;
 
 /// The kernel's own types, as bytes (Documentation/bpf/btf.rst).
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// Route lookups of programs name the source address that the kernel would use.
+pub(super) const ROUTE_SOURCE: Probe = Probe::Type("BPF_FIB_LOOKUP_SRC");
 
 /// Whether a feature is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +62,9 @@ impl Probe {
             Self::Cgroup => found(mounts::cgroup(None).is_ok()),
             Self::NamespaceCookie => presence(unless(dataplane::network_namespace(), libc::ENOPROTOOPT)),
             Self::Types => found(Path::new(TYPES).exists()),
-            Self::Type(name) => match fs::read(TYPES) {
-                Ok(types) => found(names(&types, name)),
-                Err(error) => Presence::Unknown(error.to_string()),
-            },
+            Self::Type(name) => {
+                presence(File::open(TYPES).and_then(|types| names(BufReader::new(types), name)))
+            }
             Self::UdpSockets => {
                 let listed = Diag::open().and_then(|mut diag| diag.connected_udp(Family::V4));
                 presence(unless(listed, libc::ENOENT))
@@ -98,11 +100,17 @@ fn unless<T>(answer: io::Result<T>, lack: i32) -> io::Result<bool> {
     }
 }
 
-/// Whether a name is among the strings of the kernel's types, each of which ends with a zero byte.
-fn names(types: &[u8], name: &str) -> bool {
-    types
-        .split(|byte| *byte == 0)
-        .any(|string| string == name.as_bytes())
+/// Whether a name is among the strings of the kernel's types, each of which ends with a zero byte. They are megabytes and
+/// not kept.
+fn names(mut types: impl BufRead, name: &str) -> io::Result<bool> {
+    let mut string = Vec::new();
+    while types.read_until(0, &mut string)? > 0 {
+        if string.strip_suffix(&[0]) == Some(name.as_bytes()) {
+            return Ok(true);
+        }
+        string.clear();
+    }
+    Ok(false)
 }
 
 /// For every family that the kernel has.
@@ -122,9 +130,11 @@ mod tests {
 
     #[test]
     fn whole_names_are_found_among_types() {
-        let types = b"\x9f\xeb\x01\0BPF_FIB_LOOKUP_SRC_NOT\0a\0BPF_FIB_LOOKUP_MARK\0";
-        assert!(names(types, "BPF_FIB_LOOKUP_MARK"));
-        assert!(!names(types, "BPF_FIB_LOOKUP_SRC"));
+        let names = |types: &[u8]| names(types, "flag").unwrap();
+        assert!(names(b"\x9f\xeb\x01\0\0int\0flag\0more\0"));
+        for types in ["", "flag", "a_flag\0", "flags\0", "Flag\0"] {
+            assert!(!names(types.as_bytes()), "{types:?}");
+        }
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn any_node() -> impl Strategy<Value = WantedNode> {
                 bound,
                 primary: primary.map(|address| (Family::V4, address)).into_iter().collect(),
                 service_cidrs,
+                ..WantedNode::default()
             },
         )
 }

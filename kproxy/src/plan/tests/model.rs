@@ -90,6 +90,8 @@ impl Model {
             source_ranges,
             service_cidrs,
             node_addresses,
+            pod_ranges,
+            devices,
         } = &mut self.contents;
         match action.clone() {
             Action::WriteBackend { index, backend } | Action::RetireBackend { index, backend } => {
@@ -113,6 +115,10 @@ impl Model {
                 node_addresses.remove(&family);
             }
             Action::WriteNodeAddress { family, address } => drop(node_addresses.insert(family, address)),
+            Action::WritePodRange { family, range } if range.is_unset() => drop(pod_ranges.remove(&family)),
+            Action::WritePodRange { family, range } => drop(pod_ranges.insert(family, range)),
+            Action::PutDevice { index, device } => drop(devices.insert(index, device)),
+            Action::RemoveDevice { index } => drop(devices.remove(&index)),
             Action::PutAddress { address, role } => drop(addresses.insert(address, role)),
             Action::PutFrontend { key, frontend } => drop(frontends.insert(key, frontend)),
             Action::RemoveFrontend { key } => drop(frontends.remove(&key)),
@@ -147,6 +153,7 @@ impl Model {
             frontends,
             backends,
             source_ranges,
+            devices,
             ..
         } = &self.contents;
         let is_pointed_at = |set: RangeSetId| frontends.values().any(|frontend| frontend.ranges == set);
@@ -195,9 +202,12 @@ impl Model {
             Action::RemoveFrontend { key } => assert!(frontends.contains_key(key)),
             Action::RemoveAddress { address } => assert!(addresses.contains_key(address)),
             Action::PutAddress { role, .. } => assert!(!role.is_empty()),
+            Action::RemoveDevice { index } => assert!(devices.contains_key(index)),
             Action::PutFrontend { .. }
             | Action::WriteServiceCidr { .. }
-            | Action::WriteNodeAddress { .. } => {}
+            | Action::WriteNodeAddress { .. }
+            | Action::WritePodRange { .. }
+            | Action::PutDevice { .. } => {}
         }
     }
 
@@ -254,7 +264,7 @@ impl Model {
         let services: BTreeSet<_> = frontends().map(|(key, _)| key.address).collect();
         let in_a_range = |address: &Address| node.service_cidrs.iter().any(|cidr| cidr.contains(address));
         let MapContents { addresses, .. } = &self.contents;
-        let mut expected: BTreeSet<_> = node.bound.iter().copied().filter(in_a_range).collect();
+        let mut expected = node.bound.clone();
         expected.extend(&node.node_port_addresses);
         expected.extend(services.iter().filter(|address| !address.is_unspecified()));
         for address in addresses.keys().chain(&expected) {
@@ -263,7 +273,8 @@ impl Model {
             let rows = [
                 (AddressRole::NODE, node.node_port_addresses.contains(address)),
                 (AddressRole::CLUSTER_IP, cluster_ips.contains(address) && !bound),
-                (AddressRole::EXEMPT, bound && in_a_range(address)),
+                (AddressRole::EXEMPT, false),
+                (AddressRole::OWN, bound),
             ];
             for (flag, expected) in rows {
                 assert_eq!(role.contains(flag), expected, "{address} {flag:?}");
@@ -282,6 +293,8 @@ impl Model {
             );
         }
         assert_eq!(self.contents.node_addresses, node.primary);
+        assert_eq!(self.contents.pod_ranges, node.pod_ranges);
+        assert_eq!(self.contents.devices, node.devices);
     }
 
     fn living(&self) -> Vec<(Endpoint, BackendFlags)> {

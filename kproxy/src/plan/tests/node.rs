@@ -1,8 +1,9 @@
 //! The node's addresses and the ranges of ClusterIPs.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use kproxy_common::AddressRole;
+use kproxy_common::{AddressRole, Device, DeviceFlags, DeviceIndex};
 
 use super::super::{Applied, GRACE};
 use super::model::Model;
@@ -15,6 +16,7 @@ fn node(node_ports: &[u8], bound: &[u8], cidrs: &[&str]) -> WantedNode {
         bound: bound.iter().copied().map(address).collect(),
         primary: BTreeMap::new(),
         service_cidrs: cidrs.iter().map(|text| cidr(text)).collect(),
+        ..WantedNode::default()
     }
 }
 
@@ -152,7 +154,7 @@ fn a_restart_leaves_the_node_as_it_is_until_it_is_known() {
     let plan = applied.settle(BTreeMap::from_iter(one("new", Some(service(2, &[])))));
     model.apply(&plan);
     assert_eq!(model.contents.role(address(7)), AddressRole::NODE);
-    assert_eq!(model.contents.role(address(3)), AddressRole::EXEMPT);
+    assert_eq!(model.contents.role(address(3)), AddressRole::OWN);
     assert_eq!(
         model.contents.role(address(2)),
         AddressRole::SERVICE,
@@ -230,8 +232,8 @@ fn an_address_of_the_node_without_room_is_named_and_served_when_there_is_some() 
     let plan = applied.place(node(&[7], &[7], &[]));
     assert_eq!(
         plan.problems[0].to_string(),
-        "this node: no room for 10.96.0.7 in map ADDRESSES (2 entries); NodePorts are not served there; raise \
-         --frontends"
+        "this node: no room for 10.96.0.7 in map ADDRESSES (2 entries); NodePorts are not served there, and \
+         answers to it do not reach clients outside; raise --frontends"
     );
     model.apply(&plan);
     model.apply(&applied.change(one("a", None)));
@@ -239,5 +241,101 @@ fn an_address_of_the_node_without_room_is_named_and_served_when_there_is_some() 
     for seconds in 0..3 {
         model.apply(&applied.release(now + seconds * GRACE + Duration::from_millis(1)));
     }
-    assert_eq!(model.contents.role(address(7)), AddressRole::NODE);
+    assert_eq!(
+        model.contents.role(address(7)),
+        AddressRole::NODE | AddressRole::OWN
+    );
+}
+
+#[test]
+fn services_leave_the_nodes_own_addresses_their_room() {
+    let capacity = Capacity {
+        addresses: 4,
+        ..ROOMY
+    };
+    let (mut applied, mut model) = (Applied::new(capacity), Model::new(capacity));
+    model.apply(&applied.place(node(&[], &[7], &[])));
+    model.apply(&applied.change(one("a", Some(service(1, &[])))));
+    let here = node(&[], &[7, 8], &[]);
+    model.apply(&applied.place(here.clone()));
+    let others = wanted([("b", service(2, &[])), ("c", service(3, &[]))]);
+    let plan = applied.change(others.into_iter().map(|(name, it)| (name, Some(it))).collect());
+    assert_eq!(plan.problems.len(), 1, "one of three has no room");
+    model.apply(&plan);
+    for own in [7, 8] {
+        assert_eq!(model.contents.role(address(own)), AddressRole::OWN);
+    }
+    // An address that a service stands on and the node has is one entry.
+    model.apply(&applied.place(node(&[], &[1, 7], &[])));
+    assert_eq!(
+        model.contents.role(address(1)),
+        AddressRole::SERVICE | AddressRole::OWN
+    );
+}
+
+#[test]
+fn loopback_and_link_local_addresses_are_nobodys_own() {
+    let mut applied = Applied::new(ROOMY);
+    let bound = ["127.0.0.1", "::1", "fe80::1", "fd00::1", "169.254.1.1"];
+    let plan = applied.place(WantedNode {
+        bound: bound
+            .iter()
+            .map(|text| text.parse::<IpAddr>().expect("an address").into())
+            .collect(),
+        ..WantedNode::default()
+    });
+    assert_eq!(
+        texts(&plan),
+        ["put ADDRESSES[169.254.1.1]", "put ADDRESSES[fd00::1]"]
+    );
+}
+
+#[test]
+fn devices_and_ranges_of_pods_follow_what_is_wanted() {
+    let device = |host: u8| Device {
+        v4: address(host),
+        v6: Address::unspecified(Family::V6),
+        flags: DeviceFlags::empty(),
+    };
+    let with = |devices: &[(u32, u8)], range: Option<&str>| WantedNode {
+        devices: devices
+            .iter()
+            .map(|(index, host)| (DeviceIndex(*index), device(*host)))
+            .collect(),
+        pod_ranges: range
+            .map(|text| (Family::V4, cidr(text).range()))
+            .into_iter()
+            .collect(),
+        ..WantedNode::default()
+    };
+    let mut applied = Applied::new(ROOMY);
+    let plan = applied.place(with(&[(2, 1), (3, 2)], Some("10.244.0.0/16")));
+    assert_eq!(
+        texts(&plan),
+        [
+            "write POD_RANGES[IPv4] = 10.244.0.0/16",
+            "put DEVICES[2]",
+            "put DEVICES[3]"
+        ]
+    );
+    let mut model = Model::new(ROOMY);
+    model.apply(&plan);
+    let mut applied = Applied::adopt(ROOMY, model.contents.clone());
+    let plan = applied.place(with(&[(2, 1), (4, 2)], None));
+    assert_eq!(
+        texts(&plan),
+        [
+            "write POD_RANGES[IPv4] = nothing",
+            "remove DEVICES[3]",
+            "put DEVICES[4]"
+        ]
+    );
+    let many: Vec<_> = (0..5_000).map(|index| (index, 1)).collect();
+    let plan = applied.place(with(&many, None));
+    assert_eq!(plan.problems.len(), 1);
+    assert!(
+        plan.problems[0].to_string().contains("904 others"),
+        "{}",
+        plan.problems[0]
+    );
 }

@@ -63,6 +63,9 @@ impl History {
                 | Action::PutSourceRange { .. }
                 | Action::WriteServiceCidr { .. }
                 | Action::WriteNodeAddress { .. }
+                | Action::WritePodRange { .. }
+                | Action::PutDevice { .. }
+                | Action::RemoveDevice { .. }
                 | Action::PutAddress { .. }
                 | Action::PutFrontend { .. }
                 | Action::RemoveFrontend { .. }

@@ -51,7 +51,7 @@ impl MapContents {
         }
         if role.contains(AddressRole::CLUSTER_IP) {
             Verdict::Rejected
-        } else if role.intersects(AddressRole::NODE | AddressRole::EXEMPT) {
+        } else if role.intersects(AddressRole::NODE | AddressRole::EXEMPT | AddressRole::OWN) {
             Verdict::LeftAlone
         } else if self.is_in_a_service_cidr(key.address) {
             Verdict::Dropped

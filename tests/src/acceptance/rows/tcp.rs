@@ -142,7 +142,7 @@ fn endings() -> Vec<Row> {
 }
 
 fn tcp_rows(make: impl Fn(Case) -> Row) -> Vec<Row> {
-    for_each(&[Via::Packet], &[Protocol::Tcp], make)
+    for_each(&Via::PACKETS, &[Protocol::Tcp], make)
 }
 
 /// A connection that is open.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::dataplane::DeviceDoor as Kind;
 use crate::plan::{Plan, Problem};
 use crate::serve::{DeviceDoor, Sync};
 
@@ -48,8 +49,14 @@ impl<K: Kernel> Agent<K> {
     }
 
     pub(super) fn tell_devices(&self) {
-        let (open, failed) = self.doors.count();
-        self.reporter.devices(DeviceDoor::Pod, open, failed);
+        let kinds = [
+            (DeviceDoor::Pod, &[Kind::Pod][..]),
+            (DeviceDoor::Uplink, &[Kind::Uplink, Kind::BareUplink]),
+        ];
+        for (door, kinds) in kinds {
+            let (open, failed) = self.doors.count(kinds);
+            self.reporter.devices(door, open, failed);
+        }
     }
 
     pub(super) fn tell_end(&mut self, sync: Sync) {

@@ -206,7 +206,7 @@ fn what_was_given_up_is_released_after_the_grace_period_and_then_there_is_peace(
 fn ready_means_programmed_and_all_doors_known() {
     let (mut agent, _) = agent();
     agent.take_in_device(DeviceEvent::Listed);
-    agent.take_in_addresses(Some(BTreeSet::new()));
+    agent.take_in_addresses(Some(devices::Addresses::default()));
     assert!(!agent.ready);
     agent.take_in(
         Kind::ALL
@@ -218,10 +218,10 @@ fn ready_means_programmed_and_all_doors_known() {
     let (mut agent, _) = synced_agent();
     agent.take_in_device(DeviceEvent::Listed);
     assert!(!agent.ready);
-    agent.take_in_addresses(Some(BTreeSet::new()));
+    agent.take_in_addresses(Some(devices::Addresses::default()));
     assert!(agent.ready);
     let (mut agent, _) = synced_agent();
-    agent.take_in_addresses(Some(BTreeSet::new()));
+    agent.take_in_addresses(Some(devices::Addresses::default()));
     assert!(!agent.ready);
     agent.take_in_device(DeviceEvent::Listed);
     assert!(agent.ready);

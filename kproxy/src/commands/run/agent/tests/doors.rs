@@ -31,7 +31,10 @@ fn doors_follow_devices_before_anything_is_synced() {
         device: device(5),
         door: Door::Pod,
     }));
-    assert_eq!(kernel.0.borrow().doors, ["+pod5", "only {5, 6}", "-5"]);
+    assert_eq!(
+        kernel.0.borrow().doors,
+        ["+pod5", "+pod7 uplink", "only {5, 6, 7}", "-5"]
+    );
 
     kernel.0.borrow_mut().stubborn.clear();
     let again = agent.wake_at().expect("a next try");

@@ -8,6 +8,7 @@ use kproxy_common::AddressRange;
 use tokio::sync::mpsc::Sender;
 
 use super::*;
+use crate::dataplane::DeviceDoor;
 use crate::plan::Action;
 
 #[derive(Debug, Default)]
@@ -54,12 +55,13 @@ impl Kernel for Fake {
         Ok(self.0.borrow().contents.clone())
     }
 
-    fn attach(&mut self, device: &Device) -> Result<bool> {
+    fn attach(&mut self, door: DeviceDoor, device: &Device) -> Result<bool> {
         let mut state = self.0.borrow_mut();
         if state.stubborn.contains(&device.index) {
             bail!("no");
         }
-        state.doors.push(format!("+{}", device.name));
+        let mark = if door == DeviceDoor::Pod { "" } else { " uplink" };
+        state.doors.push(format!("+{}{mark}", device.name));
         if let Some((sender, event)) = state.meanwhile.take() {
             sender.try_send(event)?;
         }
@@ -108,6 +110,9 @@ fn write(contents: &mut MapContents, action: &Action) {
         Action::WriteNodeAddress { family, address } => {
             contents.node_addresses.insert(family, address);
         }
+        Action::WritePodRange { family, range } => drop(contents.pod_ranges.insert(family, range)),
+        Action::PutDevice { index, device } => drop(contents.devices.insert(index, device)),
+        Action::RemoveDevice { index } => drop(contents.devices.remove(&index)),
         Action::PutAddress { address, role } => drop(contents.addresses.insert(address, role)),
         Action::PutFrontend { key, frontend } => drop(contents.frontends.insert(key, frontend)),
         Action::RemoveFrontend { key } => drop(contents.frontends.remove(&key)),

@@ -15,6 +15,14 @@ fn addresses(texts: &[&str]) -> BTreeSet<Address> {
         .collect()
 }
 
+/// The same as devices have them.
+fn bound(texts: &[&str]) -> devices::Addresses {
+    devices::Addresses {
+        bound: addresses(texts),
+        ..devices::Addresses::default()
+    }
+}
+
 fn node(addresses: &[&str]) -> Event {
     let addresses: Vec<_> = addresses
         .iter()
@@ -53,10 +61,10 @@ fn node_ports_follow_the_nodes_addresses() {
         BTreeSet::new(),
         "no address is known to be bound"
     );
-    agent.take_in_addresses(Some(addresses(&here)));
+    agent.take_in_addresses(Some(bound(&here)));
     // 3.17, 10.20 the primary one; 3.18 all where none is known; 3.21 never loopback.
     assert_eq!(node_ports(&kernel), addresses(&["10.0.0.1", "fd00::1"]));
-    agent.take_in_addresses(Some(addresses(&["10.0.0.2", "fd00::1"])));
+    agent.take_in_addresses(Some(bound(&["10.0.0.2", "fd00::1"])));
     assert_eq!(node_ports(&kernel), addresses(&["fd00::1"]));
     agent.take_in(vec![node(&["10.0.0.2"])]);
     assert_eq!(node_ports(&kernel), addresses(&["10.0.0.2", "fd00::1"]));
@@ -75,7 +83,7 @@ fn is_dropped(kernel: &Fake, address: &str) -> bool {
 #[test]
 fn new_ranges_of_cluster_ips_count_at_once() {
     let (mut agent, kernel) = synced_agent();
-    agent.take_in_addresses(Some(BTreeSet::new()));
+    agent.take_in_addresses(Some(bound(&[])));
     agent.take_in(vec![service_cidr("10.97.0.0/16")]);
     assert!(
         is_dropped(&kernel, "10.97.1.1") && !is_dropped(&kernel, "10.98.1.1"),
@@ -87,12 +95,12 @@ fn new_ranges_of_cluster_ips_count_at_once() {
 fn nothing_is_dropped_as_unallocated_before_every_service_is_written_4_09() {
     let (mut agent, kernel) = agent();
     kernel.0.borrow_mut().refused = Some("bad");
-    agent.take_in_addresses(Some(addresses(&["10.0.0.1"])));
+    agent.take_in_addresses(Some(bound(&["10.0.0.1"])));
     let listed = Kind::ALL.map(|kind| Event::now(News::Listed(kind)));
     let objects = [service("bad", "10.96.0.1"), service_cidr("10.96.0.0/16")];
     agent.take_in(objects.into_iter().chain(listed).collect());
     assert!(!is_dropped(&kernel, "10.96.0.1"), "it is a service's");
-    agent.take_in_addresses(Some(addresses(&["10.0.0.2"])));
+    agent.take_in_addresses(Some(bound(&["10.0.0.2"])));
     assert!(!is_dropped(&kernel, "10.96.0.1"));
 
     kernel.0.borrow_mut().refused = None;
@@ -106,7 +114,7 @@ fn nothing_is_dropped_as_unallocated_before_every_service_is_written_4_09() {
 #[test]
 fn nothing_is_dropped_as_unallocated_while_a_service_can_not_be_read_4_09() {
     let (mut agent, kernel) = agent();
-    agent.take_in_addresses(Some(addresses(&["10.0.0.1"])));
+    agent.take_in_addresses(Some(bound(&["10.0.0.1"])));
     let listed = Kind::ALL.map(|kind| Event::now(News::Listed(kind)));
     let objects = [left_over::unreadable_service("bad"), service_cidr("10.96.0.0/16")];
     agent.take_in(objects.into_iter().chain(listed).collect());
@@ -122,9 +130,9 @@ fn nothing_is_dropped_as_unallocated_while_a_service_can_not_be_read_4_09() {
 #[test]
 fn what_does_not_change_is_not_programmed_again() {
     let (mut agent, kernel) = synced_agent();
-    agent.take_in_addresses(Some(addresses(&["10.0.0.1"])));
+    agent.take_in_addresses(Some(bound(&["10.0.0.1"])));
     let plans = kernel.0.borrow().plans;
-    agent.take_in_addresses(Some(addresses(&["10.0.0.1"])));
+    agent.take_in_addresses(Some(bound(&["10.0.0.1"])));
     agent.take_in(vec![node(&[])]);
     assert_eq!(kernel.0.borrow().plans, plans);
 }
@@ -132,7 +140,7 @@ fn what_does_not_change_is_not_programmed_again() {
 #[test]
 fn the_node_is_placed_again_when_a_failure_is_healed() {
     let (mut agent, kernel) = synced_agent();
-    agent.take_in_addresses(Some(addresses(&["10.0.0.1"])));
+    agent.take_in_addresses(Some(bound(&["10.0.0.1"])));
     kernel.0.borrow_mut().refused = Some("bad");
     agent.take_in(vec![service("bad", "10.96.0.1")]);
     kernel.0.borrow_mut().contents.addresses.clear();
@@ -158,7 +166,7 @@ fn bound_agent(contents: MapContents, bind_address: Option<IpAddr>) -> (Agent<Fa
     let listed = |kind| Event::now(News::Listed(kind));
     agent.take_in(Kind::ALL.into_iter().map(listed).collect());
     agent.take_in_device(DeviceEvent::Listed);
-    agent.take_in_addresses(Some(addresses(&["10.0.0.1", "10.0.0.2", "fd00::1"])));
+    agent.take_in_addresses(Some(bound(&["10.0.0.1", "10.0.0.2", "fd00::1"])));
     (agent, kernel, until)
 }
 

@@ -1,0 +1,191 @@
+//! Real datagrams between network namespaces.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kproxy::dataplane::Meter;
+use kproxy::serve::Gauges as _;
+use kproxy_common::Counter;
+use kproxy_tests::acceptance::state::{PORT, Service, State, WEB, web};
+use kproxy_tests::acceptance::world::{self, CLIENT, FAMILIES, NODE, service};
+use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Node};
+use socket2::{Domain, Protocol, Type};
+use tempfile::TempDir;
+
+use super::datagram::{ETHERNET, payload, udp};
+
+/// Fits a packet, does not, and the longest that UDP over IPv4 carries.
+const LENGTHS: [usize; 4] = [1_472, 1_473, 9_000, 65_507];
+/// Against hanging.
+const BOUND: Duration = Duration::from_secs(10);
+/// How long an answer is waited for before the question is asked again.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// A source port that no kernel chooses by itself.
+const SOURCE_PORT: u16 = 25_800;
+
+/// A cluster whose node [`NODE`] has an agent that serves this.
+struct Stage {
+    _agent: Agent,
+    _manifests: TempDir,
+    // Last: removes everything.
+    cluster: Cluster,
+}
+
+impl Stage {
+    fn new(name: &str, cni: Cni, service: Service) -> Self {
+        let cluster = world::builder(name, cni).build().unwrap();
+        let manifests = tempfile::tempdir().unwrap();
+        let state = State::of([service]).manifests();
+        fs::write(manifests.path().join("services.yaml"), state).unwrap();
+        let options = AgentOptions::manifests(manifests.path());
+        let agent = cluster.node(NODE).start_agent(&options).unwrap();
+        Self {
+            _agent: agent,
+            _manifests: manifests,
+            cluster,
+        }
+    }
+}
+
+/// A socket of this process, which no socket door sees.
+fn bind(host: &Host, is_v4: bool, port: u16) -> UdpSocket {
+    let any: IpAddr = if is_v4 {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let bind = || UdpSocket::bind((any, port));
+    let socket = host.namespace().run(bind).unwrap().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// Sends back what comes, while something is done.
+fn echoing(host: &Host, done: impl FnOnce()) {
+    let stopped = AtomicBool::new(false);
+    let serve = |socket: UdpSocket| {
+        let mut buffer = vec![0; 65_536];
+        while !stopped.load(Ordering::Relaxed) {
+            if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+                // A client that gave up asks again.
+                let _ = socket.send_to(&buffer[..length], peer);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for is_v4 in [true, false] {
+            let socket = bind(host, is_v4, 8080);
+            scope.spawn(|| serve(socket));
+        }
+        let finished = std::panic::catch_unwind(std::panic::AssertUnwindSafe(done));
+        stopped.store(true, Ordering::Relaxed);
+        if let Err(panic) = finished {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// Asks until the same comes back from where it was sent to.
+fn expect_echo(socket: &UdpSocket, to: SocketAddr, data: &[u8], mut send: impl FnMut()) {
+    let deadline = Instant::now() + BOUND;
+    let mut buffer = vec![0; 65_536];
+    loop {
+        send();
+        match socket.recv_from(&mut buffer) {
+            Ok((length, from)) if from == to && &buffer[..length] == data => return,
+            // The answer to a question before.
+            Ok((length, from)) => assert!(from == to && length != data.len(), "{length} bytes from {from}"),
+            Err(error) => assert!(Instant::now() < deadline, "{} bytes to {to}: {error}", data.len()),
+        }
+    }
+}
+
+/// Sends packets as they are, from the network header on.
+fn send_raw(host: &Host, to: IpAddr, packets: &[Vec<u8>]) {
+    let domain = Domain::for_address((to, 0).into());
+    let open = || socket2::Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)));
+    let socket = host.namespace().run(open).unwrap().unwrap();
+    for packet in packets {
+        let to = SocketAddr::from((to, 0));
+        socket.send_to(&packet[ETHERNET..], &to.into()).unwrap();
+    }
+}
+
+/// Datagrams of every length, as a kernel cuts them and in reverse order.
+fn talk(client: &Host, server: &Host, to: SocketAddr) {
+    let [v4, v6] = client.addresses().both();
+    let own = if to.is_ipv4() { v4 } else { v6 };
+    let socket = bind(client, to.is_ipv4(), SOURCE_PORT);
+    echoing(server, || {
+        for (id, length) in (1..).zip(LENGTHS) {
+            let data = payload(length);
+            expect_echo(&socket, to, &data, || {
+                socket.send_to(&data, to).unwrap();
+            });
+            let mut reversed = udp((own, SOURCE_PORT).into(), to, length, id);
+            reversed.reverse();
+            expect_echo(&socket, to, &data, || send_raw(client, to.ip(), &reversed));
+        }
+    });
+}
+
+fn counted(node: &Node, counter: Counter) -> u64 {
+    let outcomes = Meter::open(node.pin_dir()).unwrap().outcomes().unwrap();
+    let of_it = outcomes.iter().filter(|(_, outcome, _)| *outcome == counter);
+    of_it.map(|(.., times)| times).sum()
+}
+
+fn pods_talk(name: &str, cni: Cni) {
+    let stage = Stage::new(name, cni, web(&["web-1"]));
+    let (client, server) = (stage.cluster.pod(CLIENT), stage.cluster.pod("web-1"));
+    for family in FAMILIES {
+        talk(client, server, service(WEB, PORT, family));
+    }
+    let node = stage.cluster.node(NODE);
+    assert!(
+        counted(node, Counter::FragmentRequeued) > 0,
+        "what came early came again"
+    );
+    assert_eq!(counted(node, Counter::DroppedFragment), 0);
+}
+
+#[test]
+fn datagrams_of_a_routed_pod_arrive_in_fragments() {
+    pods_talk("fragrouted", Cni::RoutedVeth);
+}
+
+#[test]
+fn datagrams_of_a_bridged_pod_arrive_in_fragments() {
+    pods_talk("fragbridged", Cni::Bridge);
+}
+
+#[test]
+fn orphans_do_not_go_round_for_ever() {
+    let stage = Stage::new("fragflood", Cni::RoutedVeth, web(&["web-1"]));
+    let (client, node) = (stage.cluster.pod(CLIENT), stage.cluster.node(NODE));
+    let mut sent = 0;
+    for (own, family) in client.addresses().both().into_iter().zip(FAMILIES) {
+        let to = service(WEB, PORT, family);
+        let orphan = |id| udp((own, SOURCE_PORT).into(), to, 2_000, id).remove(1);
+        let orphans: Vec<_> = (1..=500).map(orphan).collect();
+        sent += orphans.len() as u64;
+        send_raw(client, to.ip(), &orphans);
+    }
+    let deadline = Instant::now() + BOUND;
+    while counted(node, Counter::DroppedFragment) < sent {
+        assert!(Instant::now() < deadline, "some of {sent} fragments go round");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let requeued = counted(node, Counter::FragmentRequeued);
+    assert!(requeued > 0);
+    thread::sleep(PATIENCE);
+    assert_eq!(
+        counted(node, Counter::FragmentRequeued),
+        requeued,
+        "nothing goes round any more"
+    );
+    assert_eq!(counted(node, Counter::DroppedFragment), sent);
+}

@@ -1,0 +1,167 @@
+//! Two nodes with a pod each, a client outside, and two services that have a NodePort: one with a backend on the first
+//! node, one with a backend on the second.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via};
+use kproxy_tests::echo::{Mode, Options, Outcome, Report};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Where the pods listen, by TCP and by UDP.
+const TARGET: u16 = 8080;
+
+/// A service with one backend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Service {
+    /// Its name, and that of its pod.
+    pub(crate) name: &'static str,
+    node: &'static str,
+    /// Its NodePort, for both protocols.
+    pub(crate) node_port: u16,
+}
+
+/// The backend is on the node that is asked.
+pub(crate) const NEAR: Service = Service {
+    name: "near",
+    node: "a",
+    node_port: 30_080,
+};
+
+/// The backend is on the other node.
+pub(crate) const FAR: Service = Service {
+    name: "far",
+    node: "b",
+    node_port: 30_081,
+};
+
+/// TCP and both ways to send UDP.
+pub(crate) const HOWS: [Option<Mode>; 3] = [None, Some(Mode::Connect), Some(Mode::Sendto)];
+
+/// Everything that runs. Dropped in this order.
+pub(crate) struct Stage {
+    _agents: Vec<Agent>,
+    _servers: Vec<Process>,
+    _folder: TempDir,
+    pub(crate) cluster: Cluster,
+}
+
+impl Stage {
+    /// Starts everything, with these arguments for the agents.
+    pub(crate) fn new(name: &str, cni: Cni, arguments: &[&str]) -> Self {
+        let cluster = Cluster::builder(name)
+            .cni(cni)
+            .node("a", |node| node.pod("near"))
+            .node("b", |node| node.pod("far"))
+            .client_outside("ext")
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        write_manifests(folder.path(), &cluster);
+        let serve = |pod| cluster.pod(pod).serve(Via::Socket, &[TARGET], &[TARGET]).unwrap();
+        let servers = [NEAR, FAR].map(|service| serve(service.name)).into();
+        let options = AgentOptions {
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            ..AgentOptions::manifests(folder.path())
+        };
+        let agents = cluster
+            .nodes()
+            .iter()
+            .map(|node| node.start_agent(&options).unwrap());
+        Self {
+            _agents: agents.collect(),
+            _servers: servers,
+            _folder: folder,
+            cluster,
+        }
+    }
+
+    /// The client outside.
+    pub(crate) fn client(&self) -> &Host {
+        self.cluster.client("ext")
+    }
+
+    /// One request of the client outside, to an address of a node.
+    pub(crate) fn ask(&self, service: Service, address: IpAddr, how: Option<Mode>) -> Report {
+        let to = SocketAddr::new(address, service.node_port);
+        let options = match how {
+            None => Options::to(to),
+            Some(mode) => Options::to(to).udp(mode),
+        };
+        self.client().ask(Via::Packet, &options).unwrap().remove(0)
+    }
+
+    /// The counters of a node that are not zero, for a test that fails.
+    pub(crate) fn counters(&self, node: &str) -> String {
+        let pinned = kproxy::dataplane::Pinned::open(self.cluster.node(node).pin_dir()).unwrap();
+        let counters = pinned.counters().unwrap().into_iter();
+        let counted = counters.filter(|(.., count)| *count > 0);
+        let words =
+            counted.map(|(door, counter, count)| format!("{} {} {count}", door.name(), counter.name()));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Holds that a request was answered by the service's pod, which saw this client.
+    pub(crate) fn assert_answered(&self, service: Service, report: &Report, client: IpAddr) {
+        let seen = report
+            .answer
+            .as_ref()
+            .map(|answer| answer.peer.ip().to_canonical());
+        assert!(
+            report.result == Outcome::Ok && report.pod() == Some(service.name) && seen == Some(client),
+            "{service:?} saw {seen:?} instead of {client}: {report:?}; node a: {}; node b: {}",
+            self.counters("a"),
+            self.counters("b"),
+        );
+    }
+}
+
+fn write_manifests(folder: &Path, cluster: &Cluster) {
+    let services = (0_u8..).zip([NEAR, FAR]);
+    let objects = services.flat_map(|(number, service)| objects(number, service, cluster.pod(service.name)));
+    let documents: Vec<_> = objects
+        .map(|object| serde_yaml_ng::to_string(&object).unwrap())
+        .collect();
+    std::fs::write(folder.join("services.yaml"), documents.join("---\n")).unwrap();
+}
+
+fn objects(number: u8, service: Service, pod: &Host) -> Vec<Value> {
+    let Service {
+        name,
+        node,
+        node_port,
+    } = service;
+    let protocols = [("TCP", "tcp"), ("UDP", "udp")];
+    let port = |(protocol, port): (&str, &str)| json!({"name": port, "protocol": protocol, "port": 80, "targetPort": TARGET, "nodePort": node_port});
+    let addresses = [
+        format!("10.96.0.{}", 10 + number),
+        format!("fd96::{}", 10 + number),
+    ];
+    let mut objects = vec![json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "type": "NodePort", "clusterIP": addresses[0], "clusterIPs": addresses,
+            "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack",
+            "ports": protocols.map(port),
+        },
+    })];
+    let target = |(protocol, port): (&str, &str)| json!({"name": port, "protocol": protocol, "port": TARGET});
+    for (family, address) in ["IPv4", "IPv6"].into_iter().zip(pod.addresses().both()) {
+        objects.push(json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "name": format!("{name}-{}", family.to_lowercase()), "namespace": "default",
+                "labels": {"kubernetes.io/service-name": name},
+            },
+            "addressType": family,
+            "ports": protocols.map(target),
+            "endpoints": [{
+                "addresses": [address], "nodeName": node,
+                "conditions": {"ready": true, "serving": true, "terminating": false},
+            }],
+        }));
+    }
+    objects
+}
