@@ -90,9 +90,9 @@ fn tables(service: SocketAddr, pod: SocketAddr) -> MemoryTables {
     };
     let wanted = [Protocol::TCP, Protocol::UDP, Protocol::SCTP].map(|protocol| {
         let name = ServicePortName {
-            namespace: "default".to_owned(),
-            name: "web".to_owned(),
-            port: String::new(),
+            namespace: "default".into(),
+            name: "web".into(),
+            port: "".into(),
             protocol,
             family: if service.is_ipv4() { Family::V4 } else { Family::V6 },
         };

@@ -84,7 +84,7 @@ impl Index {
             return;
         }
         let touched = self.claims.replace(entry.service.as_ref(), service.as_ref());
-        entry.service = service;
+        entry.put_service(service);
         self.dirty.extend(touched);
         self.dirty.insert(name);
     }

@@ -1,6 +1,5 @@
 //! One service: its object, its slices, and what was given out for it.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kproxy_common::{Family, Protocol};
@@ -49,6 +48,15 @@ impl Entry {
         service.is_some_and(|service| !service.source_ranges().is_empty())
     }
 
+    pub(super) fn put_service(&mut self, service: Option<Service>) {
+        let given = service
+            .as_ref()
+            .map_or(0, |service| service.ports.len() * service.cluster_ips.len());
+        // Here, beside what stays, and not when it is needed: then it would lie among what does not.
+        self.given.reserve_exact(given.saturating_sub(self.given.len()));
+        self.service = service;
+    }
+
     /// Whether it is there just as it is.
     pub(super) fn has_slice(&self, slice: &Slice) -> bool {
         let position = self.slices.binary_search_by(|other| other.name.cmp(&slice.name));
@@ -58,7 +66,10 @@ impl Entry {
     pub(super) fn put_slice(&mut self, slice: Slice) {
         match self.slices.binary_search_by(|other| other.name.cmp(&slice.name)) {
             Ok(position) => self.slices[position] = slice,
-            Err(position) => self.slices.insert(position, slice),
+            Err(position) => {
+                self.slices.reserve_exact(1);
+                self.slices.insert(position, slice);
+            }
         }
     }
 
@@ -74,10 +85,11 @@ impl Entry {
         name: &ObjectName,
         place: &Place,
         claims: &Claims,
-        changes: &mut BTreeMap<ServicePortName, Option<WantedService>>,
+        changes: &mut Vec<(ServicePortName, Option<WantedService>)>,
     ) -> Vec<Problem> {
         let mut conflicts = Vec::new();
-        let before = std::mem::take(&mut self.given);
+        let before = self.given.clone();
+        self.given.clear();
         for (id, mut wanted) in self.compile(place) {
             wanted
                 .frontends
@@ -96,7 +108,7 @@ impl Entry {
                 .iter()
                 .any(|(given, print)| *given == id && *print == fingerprint);
             if !unchanged {
-                changes.insert(id.full(name), Some(wanted));
+                changes.push((id.full(name), Some(wanted)));
             }
             self.given.push((id, fingerprint));
         }
@@ -158,9 +170,9 @@ impl PortId {
             family,
         } = self;
         ServicePortName {
-            namespace: service.namespace.to_string(),
-            name: service.name.to_string(),
-            port: name.to_string(),
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            port: name.clone(),
             protocol: *protocol,
             family: *family,
         }

@@ -119,9 +119,11 @@ impl Index {
     /// Empty as long as the index is not [synced](Self::synced). One frontend may move from one service port to another
     /// within one answer: a renamed port, or a claim that is handed over.
     pub fn take_changes(&mut self) -> BTreeMap<ServicePortName, Option<WantedService>> {
-        let mut changes = BTreeMap::new();
+        // Sorted in the end: between what is wanted of services, which nobody keeps, a growing tree would leave nodes
+        // whose place others take.
+        let mut changes = Vec::new();
         if !self.synced() {
-            return changes;
+            return BTreeMap::new();
         }
         for name in std::mem::take(&mut self.dirty) {
             let Some(entry) = self.services.get_mut(&name) else {
@@ -139,7 +141,7 @@ impl Index {
             }
         }
         self.names.tidy();
-        changes
+        changes.into_iter().collect()
     }
 
     /// Problems that nobody was told about yet. Each is given once, and again only after it was gone.

@@ -26,8 +26,10 @@ use super::wanted::{Endpoint, ServicePortName, WantedNode, WantedService};
 #[derive(Clone, Debug)]
 pub struct Applied {
     pub(super) capacity: Capacity,
-    /// Boxed as its neighbour is, since a tree leaves nearly half of its places free.
-    pub(super) wanted: BTreeMap<Name, Box<WantedService>>,
+    /// What is wanted of services that are not as wanted yet. What is wanted of all others is what they are, and not
+    /// kept twice.
+    pub(super) wanted: BTreeMap<Name, WantedService>,
+    /// Boxed, since a tree leaves nearly half of its places free.
     pub(super) services: BTreeMap<Name, Box<AppliedService>>,
     /// Adopted, and not claimed by a wanted service yet.
     pub(super) unclaimed: BTreeMap<ServiceId, AppliedService>,
@@ -91,8 +93,9 @@ impl Applied {
 
     /// Full resync: everything that is wanted; whatever else the maps hold goes.
     pub fn replace(&mut self, wanted: BTreeMap<ServicePortName, WantedService>) -> Plan {
+        let known = self.wanted.keys().chain(self.services.keys());
         let mut changes: BTreeMap<Name, Option<WantedService>> =
-            self.wanted.keys().map(|name| (Arc::clone(name), None)).collect();
+            known.map(|name| (Arc::clone(name), None)).collect();
         changes.extend(
             wanted
                 .into_iter()
@@ -169,19 +172,14 @@ impl Applied {
     ///
     /// Not earlier than [`GRACE`](super::GRACE) after the failure, since nothing is in its grace period afterwards.
     pub fn heal(&mut self, contents: MapContents) -> Plan {
-        let wanted = std::mem::take(&mut self.wanted);
-        let settled = self.settled;
         let former = std::mem::replace(self, Self::adopt(self.capacity, contents));
+        let names = former.services.keys().chain(former.wanted.keys());
+        let wanted = names.map(|name| (Arc::clone(name), former.wanted_of(name)));
+        let wanted = wanted.collect();
         if let Some(node) = former.node.into_wanted() {
             self.node.want(node);
         }
-        self.follow(
-            wanted
-                .into_iter()
-                .map(|(name, service)| (name, Some(*service)))
-                .collect(),
-            settled,
-        )
+        self.follow(wanted, former.settled)
     }
 
     fn follow(&mut self, changes: BTreeMap<Name, Option<WantedService>>, resync: bool) -> Plan {
@@ -219,6 +217,7 @@ impl Applied {
         self.leave_out_backends(&mut draft.newly_served);
         self.room |= self.addresses.settle(&mut draft);
         self.node.settle(&self.addresses, &mut draft);
+        self.forget_what_is_so(&draft.considered);
         draft.finish()
     }
 
@@ -242,13 +241,16 @@ impl Applied {
             dirty.clone_from(&self.troubled);
         }
         for (name, wanted) in changes {
-            let known = self.wanted.get(&name).map(|known| &**known);
-            if known == wanted.as_ref() {
+            // One name for one service, whoever holds it.
+            let shared = self.services.get_key_value(&name);
+            let name = shared.map_or(name, |(shared, _)| Arc::clone(shared));
+            let known = self.wanted_of(&name);
+            if known == wanted {
                 continue;
             }
-            follow_cluster_ips(&mut self.addresses, known, wanted.as_ref());
+            follow_cluster_ips(&mut self.addresses, known.as_ref(), wanted.as_ref());
             match wanted {
-                Some(wanted) => self.wanted.insert(Arc::clone(&name), Box::new(wanted)),
+                Some(wanted) => self.wanted.insert(Arc::clone(&name), wanted),
                 None => self.wanted.remove(&name),
             };
             dirty.insert(name);

@@ -1,4 +1,4 @@
-//! A plan while it is written: one sorted collection per phase.
+//! A plan while it is written: one collection per phase.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,15 +16,18 @@ use super::wanted::ServicePortName;
 /// For whom a step is.
 pub(super) type Name = Arc<ServicePortName>;
 
-/// The phases in their order. Ordered maps inside each phase make the plan deterministic.
+/// The phases in their order. Sorting each phase makes the plan deterministic.
+///
+/// What a first plan makes large is in vectors: as single pieces they go back to the kernel, while the nodes of trees
+/// would leave holes between what is kept. No key is there twice.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     /// First of all: their room may be needed in the same plan.
     pub(super) gone_ranges: BTreeSet<(RangeSetId, Cidr)>,
-    pub(super) backends: BTreeMap<BackendIndex, (Backend, Name)>,
-    pub(super) slots: BTreeMap<u32, (Vec<BackendIndex>, Name)>,
+    pub(super) backends: Vec<(BackendIndex, (Backend, Name))>,
+    pub(super) slots: Vec<(u32, (Vec<BackendIndex>, Name))>,
     pub(super) ranges: BTreeMap<(RangeSetId, Cidr), Name>,
-    pub(super) frontends: BTreeMap<FrontendKey, (Frontend, Name)>,
+    pub(super) frontends: Vec<(FrontendKey, (Frontend, Name))>,
     addresses: BTreeMap<Address, AddressRole>,
     /// In this order.
     pub(super) service_cidrs: Vec<(u32, AddressRange)>,
@@ -35,9 +38,9 @@ pub(super) struct Draft {
     /// Before the next: their room may be needed.
     pub(super) gone_devices: BTreeSet<DeviceIndex>,
     pub(super) devices: BTreeMap<DeviceIndex, Device>,
-    pub(super) gone_frontends: BTreeMap<FrontendKey, Option<Name>>,
+    pub(super) gone_frontends: Vec<(FrontendKey, Option<Name>)>,
     pub(super) gone_addresses: Vec<Address>,
-    pub(super) retired: BTreeMap<BackendIndex, (Backend, Option<Name>)>,
+    pub(super) retired: Vec<(BackendIndex, (Backend, Option<Name>))>,
     problems: Vec<Problem>,
     pub(super) considered: BTreeSet<Name>,
     pub(super) newly_served: BTreeSet<FrontendKey>,
@@ -95,14 +98,11 @@ impl Draft {
                 .map(|(set, range)| (Action::RemoveSourceRange { set, range }, None)),
         );
         phase(
-            &mut backends
-                .into_iter()
+            &mut sorted(backends)
                 .map(|(index, (backend, name))| (Action::WriteBackend { index, backend }, Some(name))),
         );
         phase(
-            &mut slots
-                .into_iter()
-                .map(|(base, (slots, name))| (Action::WriteSlots { base, slots }, Some(name))),
+            &mut sorted(slots).map(|(base, (slots, name))| (Action::WriteSlots { base, slots }, Some(name))),
         );
         phase(
             &mut ranges
@@ -110,8 +110,7 @@ impl Draft {
                 .map(|((set, range), name)| (Action::PutSourceRange { set, range }, Some(name))),
         );
         phase(
-            &mut frontends
-                .into_iter()
+            &mut sorted(frontends)
                 .map(|(key, (frontend, name))| (Action::PutFrontend { key, frontend }, Some(name))),
         );
         phase(
@@ -147,19 +146,14 @@ impl Draft {
                 )
                 .map(|action| (action, None)),
         );
-        phase(
-            &mut gone_frontends
-                .into_iter()
-                .map(|(key, name)| (Action::RemoveFrontend { key }, name)),
-        );
+        phase(&mut sorted(gone_frontends).map(|(key, name)| (Action::RemoveFrontend { key }, name)));
         phase(
             &mut gone_addresses
                 .into_iter()
                 .map(|address| (Action::RemoveAddress { address }, None)),
         );
         phase(
-            &mut retired
-                .into_iter()
+            &mut sorted(retired)
                 .map(|(index, (backend, name))| (Action::RetireBackend { index, backend }, name)),
         );
         problems.sort();
@@ -170,4 +164,13 @@ impl Draft {
             newly_served,
         }
     }
+}
+
+fn sorted<K: Ord + Copy, V>(mut phase: Vec<(K, V)>) -> impl Iterator<Item = (K, V)> {
+    phase.sort_unstable_by_key(|(key, _)| *key);
+    debug_assert!(
+        phase.windows(2).all(|pair| pair[0].0 != pair[1].0),
+        "a step is planned once"
+    );
+    phase.into_iter()
 }

@@ -74,7 +74,7 @@ mod tests {
         let name = ServicePortName {
             namespace: "default".into(),
             name: "web".into(),
-            port: String::new(),
+            port: "".into(),
             protocol: Protocol::TCP,
             family: Family::V4,
         };

@@ -1,6 +1,6 @@
 //! The mirror of `FRONTENDS`: who owns each key and what the map says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kproxy_common::{Frontend, FrontendKey, Protocol};
@@ -11,11 +11,19 @@ use super::draft::{Draft, Name};
 struct Entry {
     /// `None` for an entry that was adopted and not claimed yet, or that its owner gave up in the present plan.
     owner: Option<Name>,
-    wanted: Option<Frontend>,
     /// Whether the map has an entry; false until the plan that claimed the key is settled.
     present: bool,
     /// What the map says; `None` if it has no entry or one that can not be trusted.
     written: Option<Frontend>,
+}
+
+/// What becomes of a key in the present plan.
+#[derive(Clone, Debug)]
+enum Turn {
+    /// Its owner wants it to say this.
+    Says(Frontend),
+    /// Its owner, if it had one, has given it up.
+    Goes(Option<Name>),
 }
 
 /// Why a key can not be claimed.
@@ -29,7 +37,8 @@ pub(super) enum Refusal {
 pub(super) struct Frontends {
     capacity: u32,
     entries: BTreeMap<FrontendKey, Entry>,
-    touched: BTreeMap<FrontendKey, Option<Name>>,
+    /// In one piece of memory, which goes back as a whole after the first plan.
+    touched: HashMap<FrontendKey, Turn>,
 }
 
 impl Frontends {
@@ -37,7 +46,7 @@ impl Frontends {
         Self {
             capacity,
             entries: BTreeMap::new(),
-            touched: BTreeMap::new(),
+            touched: HashMap::new(),
         }
     }
 
@@ -55,7 +64,6 @@ impl Frontends {
             key,
             Entry {
                 owner: None,
-                wanted: None,
                 present: true,
                 written,
             },
@@ -66,7 +74,7 @@ impl Frontends {
     pub(super) fn drop_unclaimed(&mut self) {
         let unclaimed = self.entries.iter().filter(|(_, entry)| entry.owner.is_none());
         for (key, _) in unclaimed {
-            self.touched.entry(*key).or_insert(None);
+            self.touched.entry(*key).or_insert(Turn::Goes(None));
         }
     }
 
@@ -97,7 +105,6 @@ impl Frontends {
             key,
             Entry {
                 owner: Some(Arc::clone(owner)),
-                wanted: None,
                 present: false,
                 written: None,
             },
@@ -114,10 +121,7 @@ impl Frontends {
 
     /// What a claimed key shall say.
     pub(super) fn set(&mut self, key: FrontendKey, frontend: Frontend) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.wanted = Some(frontend);
-            self.touched.insert(key, entry.owner.clone());
-        }
+        self.touched.insert(key, Turn::Says(frontend));
     }
 
     /// The owner gives the key up; another service may claim it in the same plan.
@@ -131,36 +135,39 @@ impl Frontends {
             self.touched.remove(&key);
             return;
         }
-        entry.wanted = None;
-        self.touched.insert(key, entry.owner.take());
+        self.touched.insert(key, Turn::Goes(entry.owner.take()));
     }
 
     /// Writes the difference into the draft; true if entries were given back.
     pub(super) fn settle(&mut self, draft: &mut Draft) -> bool {
         let mut removed = false;
-        for (key, former_owner) in std::mem::take(&mut self.touched) {
-            let Some(entry) = self.entries.get_mut(&key) else {
-                continue;
-            };
-            if let (Some(owner), Some(wanted)) = (&entry.owner, entry.wanted) {
-                if entry.written != Some(wanted) {
-                    if key.protocol == Protocol::UDP
-                        && is_served(&wanted)
-                        && !entry.written.is_some_and(|it| is_served(&it))
-                    {
-                        draft.newly_served.insert(key);
-                    }
-                    entry.present = true;
-                    entry.written = Some(wanted);
-                    draft.frontends.insert(key, (wanted, Arc::clone(owner)));
+        for (key, turn) in std::mem::take(&mut self.touched) {
+            match turn {
+                Turn::Says(wanted) => self.write(key, wanted, draft),
+                Turn::Goes(former_owner) => {
+                    draft.gone_frontends.push((key, former_owner));
+                    self.entries.remove(&key);
+                    removed = true;
                 }
-                continue;
             }
-            draft.gone_frontends.insert(key, former_owner);
-            self.entries.remove(&key);
-            removed = true;
         }
         removed
+    }
+
+    fn write(&mut self, key: FrontendKey, wanted: Frontend, draft: &mut Draft) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let Some(owner) = entry.owner.as_ref().filter(|_| entry.written != Some(wanted)) else {
+            return;
+        };
+        let was_served = entry.written.is_some_and(|it| is_served(&it));
+        if key.protocol == Protocol::UDP && is_served(&wanted) && !was_served {
+            draft.newly_served.insert(key);
+        }
+        draft.frontends.push((key, (wanted, Arc::clone(owner))));
+        entry.present = true;
+        entry.written = Some(wanted);
     }
 }
 

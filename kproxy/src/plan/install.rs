@@ -29,12 +29,12 @@ impl Applied {
         for (endpoint, record) in &staged.endpoints {
             if service.endpoints.get(endpoint) != Some(record) {
                 let backend = self.records.living(service.id, *endpoint, *record);
-                draft.backends.insert(record.index, (backend, Arc::clone(name)));
+                draft.backends.push((record.index, (backend, Arc::clone(name))));
             }
         }
         for (run, content) in &staged.runs {
             if !service.runs.iter().any(|(present, _)| present == run) {
-                draft.slots.insert(run.base, (content.clone(), Arc::clone(name)));
+                draft.slots.push((run.base, (content.clone(), Arc::clone(name))));
             }
         }
         for (set, ranges) in staged.ranges.iter().filter(|set| !service.ranges.contains(set)) {
@@ -119,7 +119,7 @@ impl Applied {
         draft: &mut Draft,
     ) {
         let backend = self.records.retire(id, endpoint, record);
-        draft.retired.insert(record.index, (backend, name.cloned()));
+        draft.retired.push((record.index, (backend, name.cloned())));
         self.quarantine.fresh.backends.push(record.index);
     }
 

@@ -30,6 +30,7 @@ mod kept;
 mod node;
 mod quarantine;
 mod ranges;
+mod recall;
 mod service;
 mod space;
 mod stage;

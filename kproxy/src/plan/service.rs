@@ -22,6 +22,10 @@ pub(super) struct Record {
 }
 
 impl Record {
+    const SETS: BackendFlags = BackendFlags::IN_CLUSTER_SET.union(BackendFlags::IN_LOCAL_SET);
+    /// What is not wanted of an endpoint but follows from what is.
+    pub(super) const BY_PLAN: BackendFlags = BackendFlags::ALIVE.union(Self::SETS);
+
     /// The same endpoint with other flags. If it comes back into the sets, affinity of its earlier stay is void
     /// (semantics 6.06).
     fn with(self, flags: BackendFlags) -> Self {
@@ -34,8 +38,7 @@ impl Record {
     }
 
     fn is_in_a_set(self) -> bool {
-        self.flags
-            .intersects(BackendFlags::IN_CLUSTER_SET | BackendFlags::IN_LOCAL_SET)
+        self.flags.intersects(Self::SETS)
     }
 }
 

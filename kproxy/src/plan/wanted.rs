@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::model::Cidr;
+use crate::model::{Cidr, Name};
 use kproxy_common::{
     Address, AddressRange, BackendFlags, Device, DeviceIndex, Family, FrontendFlags, FrontendKey, Port,
     Protocol,
@@ -14,11 +14,11 @@ use kproxy_common::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePortName {
     /// The Service's namespace.
-    pub namespace: String,
+    pub namespace: Name,
     /// The Service's name.
-    pub name: String,
+    pub name: Name,
     /// The port's name, empty for an unnamed port.
-    pub port: String,
+    pub port: Name,
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
     /// The half of a dual-stack Service.

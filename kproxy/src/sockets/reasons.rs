@@ -239,9 +239,9 @@ mod tests {
         for (row, action, protocol, retired, served) in rows {
             let service = protocol.map(|protocol| {
                 Arc::new(ServicePortName {
-                    namespace: "test".to_owned(),
-                    name: "dns".to_owned(),
-                    port: String::new(),
+                    namespace: "test".into(),
+                    name: "dns".into(),
+                    port: "".into(),
                     protocol,
                     family: Family::V4,
                 })

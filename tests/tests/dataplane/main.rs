@@ -95,7 +95,7 @@ fn bulk_goes_through_and_comes_back() {
             .insert(FrontendKey { address, ..key(0) }, frontend);
         wanted.insert(
             ServicePortName {
-                name: format!("{number}"),
+                name: format!("{number}").into(),
                 ..name.clone()
             },
             service,

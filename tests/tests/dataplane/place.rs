@@ -111,8 +111,8 @@ pub(crate) fn services(count: u8, endpoints: u8) -> BTreeMap<ServicePortName, Wa
     let service = |number: u8| {
         let name = ServicePortName {
             namespace: "test".into(),
-            name: format!("web-{number}"),
-            port: String::new(),
+            name: format!("web-{number}").into(),
+            port: "".into(),
             protocol: Protocol::TCP,
             family: Family::V4,
         };

@@ -65,7 +65,7 @@ impl Stage {
         let name = ServicePortName {
             namespace: "test".into(),
             name: "dns".into(),
-            port: String::new(),
+            port: "".into(),
             protocol: Protocol::UDP,
             family: Family::V4,
         };

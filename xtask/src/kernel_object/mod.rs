@@ -23,6 +23,7 @@ pub const TARGET: &str = "bpfel-unknown-none";
 
 const PACKAGE: &str = "kproxy-ebpf";
 const BINARY: &str = "dataplane";
+const PROFILE: &str = "kernel";
 
 /// Builds the object and returns the path of a copy in `request.output`.
 ///
@@ -72,7 +73,8 @@ fn cargo(request: &Request, toolchain: &Toolchain) -> Command {
         .args([
             "build",
             "--locked",
-            "--release",
+            "--profile",
+            PROFILE,
             "--package",
             PACKAGE,
             "--bin",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{BINARY, TARGET};
+use super::{BINARY, PROFILE, TARGET};
 
 /// What to build, for which machine, and where to put it.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl Request {
 
     /// Where cargo leaves the object.
     pub(super) fn built(&self) -> PathBuf {
-        self.target_directory().join(TARGET).join("release").join(BINARY)
+        self.target_directory().join(TARGET).join(PROFILE).join(BINARY)
     }
 }
 

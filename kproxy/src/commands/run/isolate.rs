@@ -50,7 +50,7 @@ mod tests {
             Arc::new(ServicePortName {
                 namespace: "default".into(),
                 name: name.into(),
-                port: String::new(),
+                port: "".into(),
                 protocol: Protocol::TCP,
                 family: Family::V4,
             })

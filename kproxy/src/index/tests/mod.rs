@@ -85,7 +85,7 @@ fn endpoints(addresses: &[&str]) -> Value {
 fn changes(index: &mut Index) -> Vec<String> {
     let lines = index.take_changes().into_iter().map(|(name, wanted)| {
         let port = if name.port.is_empty() {
-            name.name.clone()
+            name.name.to_string()
         } else {
             format!("{}:{}", name.name, name.port)
         };

@@ -32,7 +32,7 @@ fn name(name: &str) -> ServicePortName {
     ServicePortName {
         namespace: "test".into(),
         name: name.into(),
-        port: String::new(),
+        port: "".into(),
         protocol: Protocol::TCP,
         family: Family::V4,
     }

@@ -35,7 +35,7 @@ impl Kernel for Fake {
         let state = &mut *self.0.borrow_mut();
         state.plans += 1;
         for step in &plan.steps {
-            let service = step.service.as_ref().map(|service| service.name.as_str());
+            let service = step.service.as_ref().map(|service| &*service.name);
             if matches!(step.action, Action::PutFrontend { .. })
                 && service.is_some()
                 && service == state.refused
