@@ -7,6 +7,7 @@ use std::time::Duration;
 use aya::programs::{TestRun as _, TestRunOptions};
 use kproxy::dataplane::Dataplane;
 use kproxy_common::Family;
+use kproxy_tests::acceptance::kernel::network::NO_CONTEXT;
 use kproxy_tests::acceptance::kernel::place::Place;
 use kproxy_tests::acceptance::kernel::programs::Programs;
 use kproxy_tests::acceptance::simulation::{Fate, Hook};
@@ -61,9 +62,9 @@ impl Machine {
     }
 
     fn pass(&self, hook: Hook, bytes: &[u8]) -> Vec<u8> {
-        match self.programs.run(hook, bytes).unwrap() {
+        match self.programs.run(hook, bytes, &NO_CONTEXT).unwrap() {
             Fate::On(bytes) => bytes,
-            other @ (Fate::Back(_) | Fate::Gone) => unreachable!("{other:?}"),
+            other @ (Fate::Back(_) | Fate::Forwarded(_) | Fate::Gone) => unreachable!("{other:?}"),
         }
     }
 }
@@ -113,7 +114,10 @@ fn the_programs_put_back_what_comes_too_early() {
     for family in FAMILIES {
         let (client, to) = (of(CLIENT, 25_601, family), service(WEB, PORT, family));
         let sent = udp(client, to, 4_000, 9);
-        let early = machine.programs.run(Hook::Ingress, &sent[1]).unwrap();
+        let early = machine
+            .programs
+            .run(Hook::Ingress, &sent[1], &NO_CONTEXT)
+            .unwrap();
         assert_eq!(early, Fate::Back(sent[1].clone()));
         let passed: Vec<_> = sent
             .iter()
@@ -123,11 +127,14 @@ fn the_programs_put_back_what_comes_too_early() {
 
         // Once the wait is over, nothing is put back again.
         let orphan = &udp(client, to, 4_000, 10)[1];
-        let early = machine.programs.run(Hook::Ingress, orphan).unwrap();
+        let early = machine.programs.run(Hook::Ingress, orphan, &NO_CONTEXT).unwrap();
         assert_eq!(early, Fate::Back(orphan.clone()));
         thread::sleep(TOO_LONG);
         for _ in 0..10 {
-            assert_eq!(machine.programs.run(Hook::Ingress, orphan).unwrap(), Fate::Gone);
+            assert_eq!(
+                machine.programs.run(Hook::Ingress, orphan, &NO_CONTEXT).unwrap(),
+                Fate::Gone
+            );
         }
     }
 }

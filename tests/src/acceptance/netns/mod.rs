@@ -89,6 +89,12 @@ impl Netns {
         })
     }
 
+    /// The cluster that rows play in.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Plays one row.
     ///
     /// # Errors

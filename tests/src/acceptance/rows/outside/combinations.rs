@@ -54,8 +54,9 @@ fn row(
     (family, protocol): (Family, Protocol),
 ) -> Row {
     let name = format!(
-        "{} {client:?} asks {} with policy {policy:?} and {} ({family} {})",
+        "{} {} asks {} with policy {policy:?} and {} ({family} {})",
         items(client, frontend, policy, place),
+        client.name(),
         frontend.name(),
         place.name(),
         protocol.name()

@@ -128,6 +128,15 @@ fn is_here(backend: &str) -> bool {
 impl Client {
     pub(super) const ALL: [Self; 4] = [Self::External, Self::Pod, Self::PodSocket, Self::Node];
 
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::External => "a client outside",
+            Self::Pod => "a pod",
+            Self::PodSocket => "a pod's socket",
+            Self::Node => "the node",
+        }
+    }
+
     /// The door that it meets.
     pub(super) const fn via(self) -> Via {
         match self {
