@@ -1,4 +1,4 @@
-//! The library in memory.
+//! The library in memory (semantics 3.09).
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

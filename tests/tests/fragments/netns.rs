@@ -1,4 +1,4 @@
-//! Real datagrams between network namespaces.
+//! Real datagrams between network namespaces (semantics 3.09).
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
