@@ -21,10 +21,11 @@ use crate::verdict::{Action, Verdict};
 const LIFETIME: Nanoseconds = Nanoseconds::from_seconds(5);
 /// How long a later fragment waits for the first one.
 const PATIENCE: Nanoseconds = Nanoseconds(2_000_000);
-/// How often a CPU puts fragments back in one window of time ...
-const REQUEUES: u64 = 512;
-/// ... which is as long as this power of two in nanoseconds: 4.2 ms.
-const WINDOW: u32 = 22;
+/// How often a CPU puts fragments back in one window of time: enough for one datagram to wait so long where nothing else is
+/// queued, and a fragment goes round in about a microsecond ...
+const REQUEUES: u64 = 2_048;
+/// ... which is as long as this power of two in nanoseconds: 16.8 ms.
+const WINDOW: u32 = 24;
 
 /// How often a CPU has put fragments back lately: what a flood of orphans costs is bounded by it.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]

@@ -96,7 +96,11 @@ fn error<P: Packet, T: Tables>(
 #[inline(always)]
 fn is_answered(message: &Message, role: AddressRole) -> bool {
     role.intersects(AddressRole::SERVICE.union(AddressRole::CLUSTER_IP))
-        && !role.intersects(AddressRole::NODE.union(AddressRole::EXEMPT))
+        && !role.intersects(
+            AddressRole::NODE
+                .union(AddressRole::OWN)
+                .union(AddressRole::EXEMPT),
+        )
         && message.outer.source != message.outer.destination
         && message.outer.source.is_unicast()
 }

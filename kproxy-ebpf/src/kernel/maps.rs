@@ -165,12 +165,16 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn port_search(&self, key: &SnatKey) -> Option<PortSearch> {
+        // On the stack, as in `record_reply`.
+        let key = *key;
         // SAFETY: copied out at once; values of this type have no invalid bits, and any of them is a place to begin.
         unsafe { SNAT_PORTS.get(key) }.copied()
     }
 
     #[inline(always)]
     fn insert_port_search(&self, key: &SnatKey, search: &PortSearch) {
+        // On the stack, as in `record_reply`.
+        let (key, search) = (*key, *search);
         // What was learned is lost, and learned again.
         let _ = SNAT_PORTS.insert(key, search, u64::from(BPF_ANY));
     }

@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::thread;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use super::beside;
 use super::row::{Row, Runner};
@@ -17,7 +17,7 @@ pub fn run_all(
     runner: Runner,
     mut play: impl FnMut(&Row) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let fitting = fitting(rows, runner);
+    let fitting = fitting(rows, runner)?;
     let results = fitting.iter().map(|row| play(row)).collect();
     report(rows, runner, &fitting, results)
 }
@@ -31,7 +31,7 @@ pub fn run_apart(
     runner: Runner,
     play: impl Fn(&Row) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<()> {
-    let fitting = fitting(rows, runner);
+    let fitting = fitting(rows, runner)?;
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let results = beside::map(&fitting, threads, |row| play(row));
     report(rows, runner, &fitting, results)
@@ -47,14 +47,15 @@ pub fn run_groups(
     same: impl Fn(&Row, &Row) -> bool,
     play: impl FnMut(&[&Row]) -> Vec<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let fitting = fitting(rows, runner);
+    let fitting = fitting(rows, runner)?;
     let groups = fitting.chunk_by(|one, other| same(one, other));
     let results = groups.flat_map(play).collect();
     report(rows, runner, &fitting, results)
 }
 
-fn fitting(rows: &[Row], runner: Runner) -> Vec<&Row> {
-    rows.iter().filter(|row| row.fits(runner)).collect()
+fn fitting(rows: &[Row], runner: Runner) -> anyhow::Result<Vec<&Row>> {
+    let fitting = rows.iter().filter(|row| row.fits(runner));
+    Ok(fitting.step_by(every()?).collect())
 }
 
 fn report(
@@ -85,4 +86,16 @@ fn report(
         rows.iter().filter(|row| row.is_left_out_for_sctp(runner)).count()
     );
     Ok(())
+}
+
+/// `KPROXY_ACCEPTANCE_EVERY=N` plays every Nth row, for machines that are slow.
+fn every() -> anyhow::Result<usize> {
+    match std::env::var("KPROXY_ACCEPTANCE_EVERY") {
+        Ok(number) => number
+            .parse()
+            .ok()
+            .filter(|number| *number > 0)
+            .with_context(|| format!("KPROXY_ACCEPTANCE_EVERY={number} is no number of rows")),
+        Err(_) => Ok(1),
+    }
 }

@@ -165,7 +165,7 @@ fn backends(protocol: u8, client: IpAddr, asked: SocketAddr, inside: bool) -> Op
         || is(Vip::Number(1), PORT)
         || is(Vip::Number(2), PORT);
     match protocol {
-        SCTP if open => Some(all(&[LOCAL, REMOTE[0]], 9000)),
+        SCTP if open || node_port(30_080) => Some(all(&[LOCAL, REMOTE[0]], 9000)),
         TCP | UDP if open || node_port(30_080) => Some(all(&[LOCAL, REMOTE[0]], 8080)),
         TCP | UDP if asked == (cluster_ip(20, family), PORT).into() => {
             Some(all(&[LOCAL, REMOTE[0], REMOTE[1]], 8080))

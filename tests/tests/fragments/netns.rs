@@ -12,6 +12,8 @@ use kproxy_common::Counter;
 use kproxy_tests::acceptance::state::{PORT, Service, State, WEB, web};
 use kproxy_tests::acceptance::world::{self, CLIENT, FAMILIES, NODE, service};
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Node};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use socket2::{Domain, Protocol, Type};
 use tempfile::TempDir;
 
@@ -22,7 +24,7 @@ const LENGTHS: [usize; 4] = [1_472, 1_473, 9_000, 65_507];
 /// Against hanging.
 const BOUND: Duration = Duration::from_secs(10);
 /// How long an answer is waited for before the question is asked again.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(200);
 /// A source port that no kernel chooses by itself.
 const SOURCE_PORT: u16 = 25_800;
 
@@ -66,6 +68,8 @@ fn bind(host: &Host, is_v4: bool, port: u16) -> UdpSocket {
 /// Sends back what comes, while something is done.
 fn echoing(host: &Host, done: impl FnOnce()) {
     let stopped = AtomicBool::new(false);
+    // It takes IPv4 as well.
+    let socket = bind(host, false, 8080);
     let serve = |socket: UdpSocket| {
         let mut buffer = vec![0; 65_536];
         while !stopped.load(Ordering::Relaxed) {
@@ -76,10 +80,7 @@ fn echoing(host: &Host, done: impl FnOnce()) {
         }
     };
     thread::scope(|scope| {
-        for is_v4 in [true, false] {
-            let socket = bind(host, is_v4, 8080);
-            scope.spawn(|| serve(socket));
-        }
+        scope.spawn(|| serve(socket));
         let finished = std::panic::catch_unwind(std::panic::AssertUnwindSafe(done));
         stopped.store(true, Ordering::Relaxed);
         if let Err(panic) = finished {
@@ -103,31 +104,81 @@ fn expect_echo(socket: &UdpSocket, to: SocketAddr, data: &[u8], mut send: impl F
     }
 }
 
-/// Sends packets as they are, from the network header on.
-fn send_raw(host: &Host, to: IpAddr, packets: &[Vec<u8>]) {
+/// A socket that sends packets as they are.
+fn raw(host: &Host, to: IpAddr) -> socket2::Socket {
     let domain = Domain::for_address((to, 0).into());
     let open = || socket2::Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)));
-    let socket = host.namespace().run(open).unwrap().unwrap();
+    host.namespace().run(open).unwrap().unwrap()
+}
+
+/// Sends packets from the network header on.
+fn send_raw(socket: &socket2::Socket, to: IpAddr, packets: &[Vec<u8>]) {
     for packet in packets {
         let to = SocketAddr::from((to, 0));
         socket.send_to(&packet[ETHERNET..], &to.into()).unwrap();
     }
 }
 
-/// Datagrams of every length, as a kernel cuts them and in reverse order.
+/// Sends the last fragments first, and the first one by another CPU, a little later: the queue of one CPU alone would have
+/// to be empty before the next fragment comes.
+fn send_reversed(socket: &socket2::Socket, to: IpAddr, fragments: &[Vec<u8>]) {
+    let (first, later) = fragments.split_at(1);
+    let later: Vec<_> = later.iter().rev().cloned().collect();
+    let begun = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pin(0);
+            while !begun.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+            let soon = Instant::now() + Duration::from_micros(100);
+            while Instant::now() < soon {
+                std::hint::spin_loop();
+            }
+            send_raw(socket, to, first);
+        });
+        scope.spawn(|| {
+            pin(1);
+            begun.store(true, Ordering::Relaxed);
+            send_raw(socket, to, &later);
+        });
+    });
+}
+
+/// Keeps this thread on a CPU, if there are so many.
+fn pin(cpu: usize) {
+    let mut set = CpuSet::new();
+    set.set(cpu).unwrap();
+    // With one CPU only, threads take turns on it.
+    let _ = sched_setaffinity(Pid::from_raw(0), &set);
+}
+
+/// Datagrams of every length, as a kernel cuts them.
 fn talk(client: &Host, server: &Host, to: SocketAddr) {
-    let [v4, v6] = client.addresses().both();
-    let own = if to.is_ipv4() { v4 } else { v6 };
     let socket = bind(client, to.is_ipv4(), SOURCE_PORT);
     echoing(server, || {
-        for (id, length) in (1..).zip(LENGTHS) {
+        for length in LENGTHS {
             let data = payload(length);
             expect_echo(&socket, to, &data, || {
                 socket.send_to(&data, to).unwrap();
             });
-            let mut reversed = udp((own, SOURCE_PORT).into(), to, length, id);
-            reversed.reverse();
-            expect_echo(&socket, to, &data, || send_raw(client, to.ip(), &reversed));
+        }
+    });
+}
+
+/// The same in reverse order.
+fn talk_reversed(client: &Host, server: &Host, to: SocketAddr) {
+    let [v4, v6] = client.addresses().both();
+    let own = if to.is_ipv4() { v4 } else { v6 };
+    let (socket, sender) = (bind(client, to.is_ipv4(), SOURCE_PORT), raw(client, to.ip()));
+    let mut id = 0;
+    echoing(server, || {
+        for length in LENGTHS {
+            expect_echo(&socket, to, &payload(length), || {
+                // What is known of the fragments before does not help the next ones.
+                id += 1;
+                send_reversed(&sender, to.ip(), &udp((own, SOURCE_PORT).into(), to, length, id));
+            });
         }
     });
 }
@@ -141,15 +192,19 @@ fn counted(node: &Node, counter: Counter) -> u64 {
 fn pods_talk(name: &str, cni: Cni) {
     let stage = Stage::new(name, cni, web(&["web-1"]));
     let (client, server) = (stage.cluster.pod(CLIENT), stage.cluster.pod("web-1"));
+    let node = stage.cluster.node(NODE);
     for family in FAMILIES {
         talk(client, server, service(WEB, PORT, family));
     }
-    let node = stage.cluster.node(NODE);
+    assert_eq!(counted(node, Counter::FragmentRequeued), 0, "nothing came early");
+    assert_eq!(counted(node, Counter::DroppedFragment), 0);
+    for family in FAMILIES {
+        talk_reversed(client, server, service(WEB, PORT, family));
+    }
     assert!(
         counted(node, Counter::FragmentRequeued) > 0,
         "what came early came again"
     );
-    assert_eq!(counted(node, Counter::DroppedFragment), 0);
 }
 
 #[test]
@@ -172,7 +227,7 @@ fn orphans_do_not_go_round_for_ever() {
         let orphan = |id| udp((own, SOURCE_PORT).into(), to, 2_000, id).remove(1);
         let orphans: Vec<_> = (1..=500).map(orphan).collect();
         sent += orphans.len() as u64;
-        send_raw(client, to.ip(), &orphans);
+        send_raw(&raw(client, to.ip()), to.ip(), &orphans);
     }
     let deadline = Instant::now() + BOUND;
     while counted(node, Counter::DroppedFragment) < sent {

@@ -1,10 +1,14 @@
 //! Echo requests to services.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use kproxy::dataplane::Sizes;
+use kproxy::plan::{Applied, WantedNode};
 use kproxy_common::{Counter, Door};
 use kproxy_ebpf::Verdict;
 use kproxy_ebpf::parse::NoTuple;
+use kproxy_tests::host::MemoryTables;
 use kproxy_tests::host::frame::Transport;
 use kproxy_tests::host::frame::verify_checksums;
 use proptest::prelude::*;
@@ -65,14 +69,25 @@ proptest! {
 fn the_node_answers_for_its_own_addresses_itself() {
     let mut scene = fixed();
     scene.service.set_ip(scene.node);
-    let tables = scene.tables();
-    let asked = request(&scene, scene.client.ip(), scene.node, b"ping");
-    for door in DOORS {
-        assert_eq!(
-            pass(&tables, door, asked.clone()),
-            (Verdict::Bystander, asked.clone())
-        );
+    let mut applied = Applied::new(Sizes::default().capacity());
+    let mut tables = MemoryTables::default();
+    for plan in scene.plans(&mut applied) {
+        tables.apply(&plan);
     }
+    let asked = request(&scene, scene.client.ip(), scene.node, b"ping");
+    let passes = |tables: &MemoryTables| {
+        for door in DOORS {
+            let passed = (Verdict::Bystander, asked.clone());
+            assert_eq!(pass(tables, door, asked.clone()), passed);
+        }
+    };
+    passes(&tables);
+    // Also where it serves no NodePorts.
+    tables.apply(&applied.place(WantedNode {
+        node_port_addresses: BTreeSet::new(),
+        ..scene.here()
+    }));
+    passes(&tables);
 }
 
 #[test]

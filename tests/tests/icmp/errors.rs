@@ -1,4 +1,4 @@
-//! Errors about both directions of every walk.
+//! Errors about both directions of every walk (semantics 3.09).
 
 use kproxy_common::{Counter, Protocol};
 use kproxy_ebpf::Verdict;

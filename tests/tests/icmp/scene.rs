@@ -115,16 +115,22 @@ impl Scene {
         self.client.is_ipv6()
     }
 
-    /// What leads from empty maps to the node of this scene.
-    pub(crate) fn plans(&self, applied: &mut Applied) -> [Plan; 2] {
+    /// The node, which serves NodePorts under its address.
+    pub(crate) fn here(&self) -> WantedNode {
         let family = if self.is_v6() { Family::V6 } else { Family::V4 };
         let node: Address = self.node.into();
-        let here = applied.place(WantedNode {
+        WantedNode {
             node_port_addresses: BTreeSet::from([node]),
             bound: BTreeSet::from([node]),
             primary: BTreeMap::from([(family, node)]),
             service_cidrs: BTreeSet::new(),
-        });
+        }
+    }
+
+    /// What leads from empty maps to the node of this scene.
+    pub(crate) fn plans(&self, applied: &mut Applied) -> [Plan; 2] {
+        let family = if self.is_v6() { Family::V6 } else { Family::V4 };
+        let here = applied.place(self.here());
         let endpoint = Endpoint {
             address: self.backend.ip().into(),
             port: Port::new(self.backend.port()),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::Context;
 use aya::maps::{Array, Map, MapData};
 use kproxy::dataplane::{Dataplane, Options, Sizes};
+use kproxy::node::features;
 use kproxy_common::{AddressRange, Family, Settings, maps};
 
 use crate::cluster::environment::Environment;
@@ -43,6 +44,7 @@ impl Place {
                     ..Sizes::default()
                 },
                 settings: Settings::DEFAULT,
+                device_hooks: features::device_hooks(),
             },
         })
     }
