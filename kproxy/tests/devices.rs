@@ -58,7 +58,10 @@ impl Followed {
             .addresses
             .wait_for(|here| here.as_ref().is_some_and(|here| here.bound == expected));
         let bound = tokio::time::timeout(Duration::from_secs(5), bound).await;
-        let bound = bound.map(|bound| bound.expect("the follower runs").clone());
+        let bound = bound.map(|here| {
+            let here = here.expect("the follower runs");
+            here.as_ref().map(|here| here.bound.clone())
+        });
         assert_eq!(bound, Ok(Some(expected)), "after {commands}");
     }
 

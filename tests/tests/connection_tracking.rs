@@ -14,7 +14,7 @@ use kproxy_tests::cluster::{self, Cni, Host};
 const NODE_PORT: u16 = 30_195;
 /// A rule that asks for a connection's state makes the kernel track what comes by its hook.
 const RULES: &str =
-    "table inet watch { chain all { type filter hook prerouting priority 0; ct state new counter; } }";
+    "table inet watch { chain arrivals { type filter hook prerouting priority 0; ct state new counter; }; }";
 
 #[test]
 fn a_client_outside_and_a_backend_elsewhere_are_not_tracked() -> anyhow::Result<()> {

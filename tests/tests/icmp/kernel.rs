@@ -1,4 +1,4 @@
-//! The loaded programs do what the library does, byte by byte. What goes by the machine's routes is not for here: tests
+//! The loaded programs do what the library does, byte by byte (semantics 3.09). What goes by the machine's routes is not for here: tests
 //! with namespaces of their own have that.
 
 use anyhow::Context as _;
@@ -77,7 +77,7 @@ impl Kernel {
                 wanted = packet.bytes;
                 REDIRECT
             }
-            other @ (Action::Forward | Action::Refuse(_) | Action::Drop) => {
+            other @ (Action::Requeue | Action::Forward | Action::Refuse(_) | Action::Drop) => {
                 anyhow::bail!("{other:?} at {door:?}")
             }
         };

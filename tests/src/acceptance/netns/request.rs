@@ -35,7 +35,7 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
             | Expect::One(_)
             | Expect::Varied(_)
             | Expect::Refused
-    );
+    ) || ask.expect == Expect::Untouched && world::has_kernel(to.ip());
     Options {
         timeout: if answered { PATIENT } else { IMPATIENT },
         source_port: ask.source_port.unwrap_or(0),

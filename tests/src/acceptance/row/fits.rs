@@ -2,6 +2,7 @@
 
 use super::{Ask, End, Expect, Row, Runner, Step, Via};
 use crate::acceptance::state::{Protocol, State};
+use crate::acceptance::world;
 
 impl Row {
     /// Whether a runner can play it.
@@ -65,6 +66,12 @@ impl Step {
             // No kernel without the SCTP module has sockets for it, and whether one has it is not the table's business.
             (Self::Ask(ask) | Self::Alternate { ask, .. } | Self::Reuse { ask, .. }, Runner::Netns)
                 if ask.protocol == Protocol::Sctp =>
+            {
+                false
+            }
+            // A pod elsewhere meets the doors of its own node first, which serve all addresses but the other node's.
+            (Self::Ask(ask), Runner::Netns)
+                if ask.via == Via::Uplink && !ask.from.node.is_empty() && !world::has_kernel(ask.to.ip()) =>
             {
                 false
             }
