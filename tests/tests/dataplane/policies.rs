@@ -85,9 +85,9 @@ fn what_is_written_is_found_by_prefix_and_survives_a_restart() {
     assert_eq!(contents.service_cidrs[..2], wanted);
     assert_eq!(contents.node_addresses, node().primary);
     for (text, role) in [
-        ("192.0.2.1", AddressRole::NODE),
-        ("fd00::1", AddressRole::NODE),
-        ("10.96.0.99", AddressRole::EXEMPT),
+        ("192.0.2.1", AddressRole::NODE | AddressRole::OWN),
+        ("fd00::1", AddressRole::NODE | AddressRole::OWN),
+        ("10.96.0.99", AddressRole::OWN),
     ] {
         assert_eq!(contents.addresses[&address(text)], role, "{text}");
     }
