@@ -72,7 +72,8 @@ numbered! {
         DroppedPolicy = "dropped_policy",
         /// Dropped: it would begin a flow, but its source address is one that no packet from outside can have.
         DroppedMartian = "dropped_martian",
-        /// Dropped: no route to where it goes after the rewrite, or one that packets can not be redirected by.
+        /// Dropped: no route to where it goes after the rewrite, or one that packets can not be redirected by;
+        /// for an ICMP error also one that is too narrow or too long, since none is answered by another.
         DroppedRoute = "dropped_route",
         /// Dropped: this machine does not forward packets that come in by this device
         /// (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
@@ -81,6 +82,12 @@ numbered! {
         TooBig = "too_big",
         /// Answered: its time to live ended here.
         TimeExceeded = "time_exceeded",
+        /// An ICMP error about a translated packet was translated, with the packet that it quotes.
+        IcmpError = "icmp_error",
+        /// An ICMP error to a service or the node, about no packet that was translated here: left alone.
+        IcmpUnknown = "icmp_unknown",
+        /// An echo request to a service was answered for it.
+        Echo = "echo",
         /// Dropped: no free source port towards the backend.
         DroppedPorts = "dropped_ports",
         /// Dropped: a flow could not be recorded, also at the second try.
@@ -91,8 +98,16 @@ numbered! {
         MapRetry = "map_retry",
         /// A frontend pointed at a record that had just been freed; it was read again.
         Raced = "raced",
-        /// A fragment to a service address: left alone.
+        /// A later fragment to a service address whose first one was left alone: left alone as well.
         Fragment = "fragment",
+        /// A later fragment came before its first one and was put back at the end of the queue.
+        FragmentRequeued = "fragment_requeued",
+        /// A later fragment whose first one did not come in time, and that may be somebody else's: left alone.
+        FragmentLost = "fragment_lost",
+        /// Dropped: a later fragment whose first one was dropped or did not come in time.
+        DroppedFragment = "dropped_fragment",
+        /// Dropped: a first fragment of an SCTP packet that would need other ports. Its checksum covers what is not there.
+        DroppedSctpFragment = "dropped_sctp_fragment",
         /// A packet to a service address whose headers could not be read: left alone.
         Malformed = "malformed",
         /// A packet to a service address of a protocol without ports: left alone.

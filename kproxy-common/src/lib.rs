@@ -6,6 +6,7 @@
 //! * [`affinity`]: which backend a client was given last
 //! * [`range`]: who may ask a service, and where ClusterIPs come from
 //! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
+//! * [`fragment`]: what became of the first fragments of datagrams
 //! * [`socket`]: what the socket door remembers about a socket
 //! * [`spare`]: source ports that nobody else on the node uses
 //! * [`snat`]: how source ports towards a destination are found
@@ -33,6 +34,7 @@ pub mod check;
 pub mod counter;
 pub mod device;
 pub mod flow;
+pub mod fragment;
 pub mod frontend;
 pub mod maps;
 pub mod name;
@@ -48,6 +50,7 @@ pub use backend::{Backend, BackendFlags, BackendIndex, Epoch, Generation};
 pub use counter::{Counter, Door};
 pub use device::{Device, DeviceFlags, DeviceIndex};
 pub use flow::{Applies, Flow, FlowState, Tuple};
+pub use fragment::{Fate, Fragment, FragmentKey};
 pub use frontend::{AddressRole, Frontend, FrontendFlags, FrontendKey, ServiceId, SlotRun};
 pub use name::ServiceName;
 pub use range::{AddressRange, RangeSetId, SourceRange};

@@ -35,6 +35,8 @@ pub const POD_RANGES: &str = "POD_RANGES";
 pub const DEVICES: &str = "DEVICES";
 /// `LRU hash`: [`crate::SnatKey`] -> [`crate::PortSearch`].
 pub const SNAT_PORTS: &str = "SNAT_PORTS";
+/// `LRU hash`: [`crate::FragmentKey`] -> [`crate::Fragment`].
+pub const FRAGMENTS: &str = "FRAGMENTS";
 /// `hash`: [`crate::ServiceId`] -> [`crate::ServiceName`], for people only; may name ids that are free again.
 pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
 /// `array` of one: [`crate::Settings`], those of the programs in force, which can not be read back from them without
@@ -60,6 +62,7 @@ pub const ALL: &[&str] = &[
     POD_RANGES,
     DEVICES,
     SNAT_PORTS,
+    FRAGMENTS,
     SERVICE_NAMES,
     LOADED_SETTINGS,
     COUNTERS,

@@ -3,6 +3,8 @@
 use kproxy_common::{Address, AddressRole, Applies, DeviceFlags, Door, Flow, FlowState};
 
 use crate::begin;
+use crate::fragment;
+use crate::icmp;
 use crate::lookup::{self, Side, Vacancy};
 use crate::packet::Packet;
 use crate::parse::{self, NoTuple, Segment};
@@ -28,19 +30,30 @@ pub fn uplink_ingress<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch:
 
 #[inline(always)]
 fn enter<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch, door: Door) -> Verdict {
-    let Some(network) = wire::parse(packet) else {
+    if !wire::read(packet, &mut scratch.network) {
         return Verdict::Bystander;
-    };
+    }
+    let network = &scratch.network;
     let role = tables.address(&network.destination);
     let verdict = if role.is_empty() {
-        stranger(packet, tables, &network)
+        stranger(packet, tables, network)
     } else {
-        match parse::segment(packet, &network) {
+        let readable = match parse::segment(packet, network) {
             Ok(segment) => {
                 scratch.segment = segment;
-                request(packet, tables, scratch, (door, role))
+                Ok(())
             }
-            Err(reason) => without_tuple(tables, &network, role, reason),
+            Err(NoTuple::OtherProtocol) if network.is_icmp() => {
+                let decided = icmp::enter(packet, tables, scratch, (door, role));
+                Err(decided
+                    .unwrap_or_else(|| without_tuple(tables, &scratch.network, role, NoTuple::OtherProtocol)))
+            }
+            Err(NoTuple::Fragment) => fragment::follow(tables, scratch, role),
+            Err(reason) => Err(without_tuple(tables, network, role, reason)),
+        };
+        match readable {
+            Ok(()) => request(packet, tables, scratch, (door, role)),
+            Err(verdict) => verdict,
         }
     };
     verdict.counted(tables, door)
@@ -75,18 +88,23 @@ fn without_tuple<T: Tables>(tables: &T, network: &Network, role: AddressRole, re
 fn request<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
-    Scratch { segment, work }: &mut Scratch,
+    Scratch { segment, work, .. }: &mut Scratch,
     (door, role): (Door, AddressRole),
 ) -> Verdict {
     let decided = match known(tables, segment, door, &mut work.flow) {
         Some(verdict) => verdict,
+        None if segment.is_later_fragment() => Verdict::DropFragment,
         None => begin(packet, tables, work, segment, (door, role)),
     };
-    if matches!(decided, Verdict::New | Verdict::Established | Verdict::Reply) {
+    let verdict = if matches!(decided, Verdict::New | Verdict::Established | Verdict::Reply) {
         finish(packet, segment, (door, &work.flow), decided)
     } else {
         decided
+    };
+    if segment.is_first_fragment() {
+        fragment::note(tables, segment, &mut work.datagram, verdict);
     }
+    verdict
 }
 
 /// What the packet is in a flow that is known and goes on.
@@ -206,12 +224,15 @@ fn finish<P: Packet>(
     (door, flow): (Door, &Flow),
     verdict: Verdict,
 ) -> Verdict {
+    if fragment::is_beyond_correction(segment, flow) {
+        return Verdict::DropSctpFragment;
+    }
     let leaves = flow.applies.contains(Applies::REDIRECT);
     if leaves
         && door == Door::UplinkIngress
         && let Err(verdict) = depart(packet, segment, flow)
     {
-        return verdict;
+        return fragment::unanswered(segment, verdict);
     }
     if translate::rewrite(packet, segment, flow).is_none() {
         return Verdict::DropRewrite;

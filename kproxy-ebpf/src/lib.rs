@@ -12,8 +12,10 @@
 //! * [`lookup`]: the frontend that stands for a destination, and what a destination without one is
 //! * [`balance`]: a frontend's choice among its backends, with [`admission`] (source ranges) and [`affinity`]
 //! * [`begin`]: a new flow, and [`ports`]: the source port it gets
+//! * [`fragment`]: fragments, which share the fate of the first one
 //! * [`translate`]: the rewrite and its checksums ([`checksum`], [`crc32c`])
 //! * [`forward`], [`reply`]: what enters and what leaves, at pods' doors and at uplinks
+//! * [`icmp`]: errors of others about translated packets, and echo requests
 //! * [`reject`]: ICMP errors of our own
 //! * [`socket`]: the same decisions for a process's socket
 //! * [`verdict`]: outcomes, and the one match from outcome to action
@@ -32,6 +34,8 @@ pub mod begin;
 pub mod checksum;
 pub mod crc32c;
 pub mod forward;
+pub mod fragment;
+pub mod icmp;
 pub mod lookup;
 pub mod packet;
 pub mod parse;

@@ -93,6 +93,7 @@ fn act<const LINK: usize>(mut packet: SkbPacket<'_, LINK>, verdict: Verdict) -> 
         Action::Drop => TC_ACT_SHOT,
         Action::TurnAround => packet.turn_around_and_send(),
         Action::Forward => packet.forward(),
+        Action::Requeue => packet.requeue(),
         Action::Refuse(refusal) => match reject::refuse(&mut packet, &Maps, refusal) {
             Some(()) => packet.send_back(),
             None => TC_ACT_SHOT,

@@ -34,6 +34,9 @@ pub trait Packet {
     /// Whether a socket of the node would be given a packet with this tuple.
     fn has_socket(&self, tuple: &Tuple) -> bool;
 
+    /// Makes everything up to this offset readable, as far as the packet goes; without it only the first headers are.
+    fn reach(&mut self, offset: usize);
+
     /// Loads a value, in wire order, or `None` beyond the end of what is readable.
     fn load<T: Pod>(&self, offset: usize) -> Option<T>;
 
@@ -44,6 +47,10 @@ pub trait Packet {
     /// bytes of the transport header itself. The two differ for a packet whose checksum the device shall complete:
     /// its field holds the sum of the pseudo header only.
     fn correct_checksum(&mut self, offset: usize, change: ChecksumChange) -> Option<()>;
+
+    /// Tells of a change of bytes that no checksum within the packet makes up for: a device may have summed it up
+    /// (`CHECKSUM_COMPLETE`).
+    fn note_change(&mut self, change: Difference);
 
     /// What [`crc32c::correction`](crate::crc32c::correction) says, for those who call it in another way.
     #[must_use]
@@ -65,7 +72,7 @@ pub trait Packet {
 pub struct ChecksumChange {
     /// Change of the addresses.
     pub addresses: Difference,
-    /// Change of the ports.
+    /// Change of the ports, or of whatever else the transport protocol carries.
     pub ports: Difference,
     /// A checksum of zero means "none" and stays (UDP over IPv4, RFC 768).
     pub zero_is_none: bool,

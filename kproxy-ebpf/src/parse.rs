@@ -1,10 +1,10 @@
 //! Transport headers: ports, TCP flags, and the tuple that flows are keyed by.
 
 use bytemuck::Zeroable as _;
-use kproxy_common::{Family, Port, Protocol, Tuple};
+use kproxy_common::{Family, FragmentKey, Port, Protocol, Tuple};
 
 use crate::packet::Packet;
-use crate::wire::Network;
+use crate::wire::{Network, Part};
 
 /// Offset of the header's own length in a TCP header (RFC 9293 section 3.1).
 const TCP_DATA_OFFSET: usize = 12;
@@ -20,7 +20,7 @@ const SCTP_CHECKSUM: usize = 8;
 pub enum NoTuple {
     /// A protocol that kproxy does not translate.
     OtherProtocol,
-    /// A fragment: only the first one has ports.
+    /// A later fragment: only the first one has ports.
     Fragment,
     /// The transport header ends before its time.
     Truncated,
@@ -92,6 +92,10 @@ pub struct Segment {
     offset: u8,
     /// Flags, all clear for UDP, and the chunk's meaning for SCTP.
     pub flags: TcpFlags,
+    /// Which part of a datagram it is.
+    part: Part,
+    /// What the fragments of the datagram have in common.
+    identification: u32,
 }
 
 impl Default for Segment {
@@ -101,11 +105,71 @@ impl Default for Segment {
             family: Family::V4,
             offset: 0,
             flags: TcpFlags(0),
+            part: Part::Whole,
+            identification: 0,
         }
     }
 }
 
 impl Segment {
+    /// A later fragment, whose ports are not known yet. Nothing begins or ends with it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_later_fragment(network: &Network) -> Self {
+        Self::new(network, 0, [0, 0], TcpFlags(TcpFlags::ACK))
+    }
+
+    #[inline(always)]
+    const fn new(
+        network: &Network,
+        offset: usize,
+        [source_port, destination_port]: [u16; 2],
+        flags: TcpFlags,
+    ) -> Self {
+        Self {
+            tuple: Tuple {
+                source: network.source,
+                destination: network.destination,
+                source_port: Port::from_wire(source_port),
+                destination_port: Port::from_wire(destination_port),
+                protocol: network.protocol,
+                padding: 0,
+            },
+            family: network.family,
+            offset: offset as u8,
+            flags,
+            part: network.part,
+            identification: network.identification,
+        }
+    }
+
+    /// Whether it is the first of several fragments.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_first_fragment(&self) -> bool {
+        self.part == Part::First
+    }
+
+    /// Whether it is a fragment without a transport header.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_later_fragment(&self) -> bool {
+        self.part == Part::Later
+    }
+
+    /// The datagram that a fragment belongs to.
+    #[must_use]
+    #[inline(always)]
+    pub const fn datagram(&self) -> FragmentKey {
+        FragmentKey {
+            source: self.tuple.source,
+            destination: self.tuple.destination,
+            identification: self.identification,
+            protocol: self.tuple.protocol,
+            padding: 0,
+        }
+    }
+
     /// Where the transport header starts.
     #[must_use]
     #[inline(always)]
@@ -160,8 +224,20 @@ impl Segment {
 /// Reads the transport header.
 #[inline(always)]
 pub fn segment<P: Packet>(packet: &P, network: &Network) -> Result<Segment, NoTuple> {
-    if network.fragment {
-        return Err(NoTuple::Fragment);
+    if network.part == Part::Later {
+        return Err(match network.protocol {
+            Protocol::TCP | Protocol::UDP | Protocol::SCTP => NoTuple::Fragment,
+            _ => NoTuple::OtherProtocol,
+        });
+    }
+    let least = match network.protocol {
+        Protocol::TCP => 20,
+        Protocol::SCTP => 16,
+        Protocol::UDP => 8,
+        _ => 0,
+    };
+    if network.payload < least {
+        return Err(NoTuple::Truncated);
     }
     let offset = network.transport::<P>();
     let (ports, flags) = match network.protocol {
@@ -183,18 +259,5 @@ pub fn segment<P: Packet>(packet: &P, network: &Network) -> Result<Segment, NoTu
         }
         _ => return Err(NoTuple::OtherProtocol),
     };
-    let [source_port, destination_port]: [u16; 2] = bytemuck::cast(ports);
-    Ok(Segment {
-        tuple: Tuple {
-            source: network.source,
-            destination: network.destination,
-            source_port: Port::from_wire(source_port),
-            destination_port: Port::from_wire(destination_port),
-            protocol: network.protocol,
-            padding: 0,
-        },
-        family: network.family,
-        offset: offset as u8,
-        flags,
-    })
+    Ok(Segment::new(network, offset, bytemuck::cast(ports), flags))
 }

@@ -199,7 +199,9 @@ fn is_free<T: Tables>(tables: &T, work: &mut Work, tuple: &Tuple) -> bool {
 fn record_reply<T: Tables>(tables: &T, door: Door, work: &mut Work, tuple: &Tuple) -> Claim {
     let key = work.flow.twin(tuple.protocol);
     track::write_opposite(tuple, &work.flow, work.flow.seen, &mut work.other);
-    match tables.insert_flow(door, Age::New, &key, &work.other, Existing::Keep) {
+    // On the stack: before 6.2 no map takes what a global function was given (`map_key_value_types`).
+    let reply = work.other;
+    match tables.insert_flow(door, Age::New, &key, &reply, Existing::Keep) {
         Ok(()) => Claim::Won,
         // Another CPU was faster.
         Err(InsertError::Exists) => Claim::Taken,

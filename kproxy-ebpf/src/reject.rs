@@ -67,7 +67,7 @@ pub fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, refusal: Refusal
         _ => 8,
     };
     packet.load::<u8>(network.transport::<P>() + transport - 1)?;
-    let quote = network.length + transport;
+    let quote = usize::from(network.length) + transport;
     let header = match network.family {
         Family::V4 => 20,
         Family::V6 => 40,

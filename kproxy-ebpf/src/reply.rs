@@ -2,8 +2,10 @@
 
 use kproxy_common::{Door, Flow, Nanoseconds};
 
+use crate::fragment;
+use crate::icmp;
 use crate::packet::Packet;
-use crate::parse::{self, Segment};
+use crate::parse::{self, NoTuple, Segment};
 use crate::scratch::Scratch;
 use crate::tables::{Age, Tables};
 use crate::track;
@@ -25,18 +27,28 @@ pub fn uplink_egress<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: 
 
 #[inline(always)]
 fn leave<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch, door: Door) -> Verdict {
-    let Some(network) = wire::parse(packet) else {
+    if !wire::read(packet, &mut scratch.network) {
         return Verdict::Bystander;
-    };
-    let Ok(segment) = parse::segment(packet, &network) else {
-        return Verdict::Bystander;
-    };
-    scratch.segment = segment;
-    let (segment, flow) = (&scratch.segment, &mut scratch.work.flow);
+    }
+    match parse::segment(packet, &scratch.network) {
+        Ok(segment) => scratch.segment = segment,
+        Err(NoTuple::Fragment) => {
+            if let Err(verdict) = fragment::follow_out(tables, scratch) {
+                return verdict.counted(tables, door);
+            }
+        }
+        Err(NoTuple::OtherProtocol) if scratch.network.is_icmp() => {
+            let verdict = icmp::leave(packet, tables, scratch, door).unwrap_or(Verdict::Bystander);
+            return verdict.counted(tables, door);
+        }
+        Err(NoTuple::OtherProtocol | NoTuple::Truncated) => return Verdict::Bystander,
+    }
+    let Scratch { segment, work, .. } = scratch;
+    let flow = &mut work.flow;
     // Both maps: the answer to a connection that was forgotten and begun again in its middle is no SYN, and yet its
     // entry is in `FLOWS_NEW`.
     let Some(age) = track::find(tables, &segment.tuple, flow) else {
-        return Verdict::Bystander;
+        return fragment::forgotten(segment).counted(tables, door);
     };
     if !track::applies(flow, door) {
         return Verdict::Bystander;
@@ -44,9 +56,13 @@ fn leave<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
     let now = tables.now();
     if track::is_left_over(tables, segment, flow, now) {
         track::remove(tables, age, &segment.tuple, flow);
-        return Verdict::Bystander;
+        return fragment::forgotten(segment).counted(tables, door);
     }
-    answer(packet, tables, segment, (age, flow), (door, now)).counted(tables, door)
+    let verdict = answer(packet, tables, segment, (age, flow), (door, now));
+    if segment.is_first_fragment() {
+        fragment::note(tables, segment, &mut work.datagram, verdict);
+    }
+    verdict.counted(tables, door)
 }
 
 #[inline(always)]
@@ -60,6 +76,9 @@ fn answer<P: Packet, T: Tables>(
     if track::note(tables, door, segment, (age, flow), now).is_err() {
         // The client's next packets would not find a flow that was not recorded: let the peer answer again.
         return Verdict::DropMap;
+    }
+    if fragment::is_beyond_correction(segment, flow) {
+        return Verdict::DropSctpFragment;
     }
     match translate::rewrite(packet, segment, flow) {
         Some(()) => Verdict::Reply,

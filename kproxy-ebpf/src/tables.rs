@@ -2,8 +2,8 @@
 
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
-    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, Settings,
-    SnatKey, SocketFlow, SocketFlowKey, Tuple,
+    DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
+    RangeSetId, Settings, SnatKey, SocketFlow, SocketFlowKey, Tuple,
 };
 
 use crate::ports::{self, Claim};
@@ -91,6 +91,13 @@ pub trait Tables {
     /// Removes an entry, if there is one.
     fn remove_flow(&self, age: Age, key: &Tuple);
 
+    /// `FRAGMENTS`.
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+    /// Inserts what became of a first fragment. A refusal is noticed by the later ones, which do not find it.
+    fn insert_fragment(&self, key: &FragmentKey, fragment: &Fragment, existing: Existing);
+    /// Removes an entry, if there is one.
+    fn remove_fragment(&self, key: &FragmentKey);
+
     /// `SOCKET_FLOWS`.
     fn socket_flow(&self, key: &SocketFlowKey) -> Option<SocketFlow>;
     /// Inserts or replaces; false if the map refused, also at the second try.
@@ -101,8 +108,10 @@ pub trait Tables {
 
     /// Adds one to a counter.
     fn count(&self, door: Door, counter: Counter);
-    /// The monotonic clock.
+    /// The monotonic clock, which may go by ticks.
     fn now(&self) -> Nanoseconds;
+    /// The monotonic clock to the microsecond, at a higher price. Not to be compared with [`Tables::now`].
+    fn precise_now(&self) -> Nanoseconds;
     /// 32 random bits.
     fn random(&self) -> u32;
     /// Constants.

@@ -13,6 +13,14 @@ use crate::wire;
 pub fn rewrite<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Option<()> {
     let (old, new) = (&segment.tuple, flow.rewritten(segment.tuple.protocol));
     let addresses = wire::rewrite(packet, segment.family, old, &new)?;
+    if segment.is_later_fragment() {
+        // The transport header, and with it the checksum of the whole datagram, is in the first one. In IPv4 the header's
+        // own checksum has made up for the change.
+        if segment.family == Family::V6 {
+            packet.note_change(addresses);
+        }
+        return Some(());
+    }
     let old_ports: u32 = bytemuck::cast([old.source_port.wire(), old.destination_port.wire()]);
     let new_ports: u32 = bytemuck::cast([new.source_port.wire(), new.destination_port.wire()]);
     let ports = if old_ports == new_ports {

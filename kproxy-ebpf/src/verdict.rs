@@ -30,13 +30,23 @@ pub enum Verdict {
     ForwardEstablished,
     /// The same for [`Verdict::Reply`].
     ForwardReply,
+    /// An ICMP error about a translated packet, translated.
+    IcmpError,
+    /// The same, and goes out by the way that was found for it.
+    IcmpForward,
+    /// The same, and goes back out by the device it came from.
+    IcmpBack,
+    /// An ICMP error to a service or the node about no packet that was translated here.
+    IcmpUnknown,
+    /// An echo request to a service, which became its answer.
+    Echo,
     /// Longer than what fits on its way.
     TooBig,
     /// It has passed too many routers to go on.
     TimeExceeded,
     /// It would begin a flow, but no packet from outside can have its source address.
     DropMartian,
-    /// No way to where it goes after the rewrite.
+    /// No way to where it goes after the rewrite; for an ICMP error also one that is too narrow or too long.
     DropRoute,
     /// The machine forwards nothing that comes in by this device.
     DropForwarding,
@@ -56,6 +66,14 @@ pub enum Verdict {
     DropMap,
     /// The packet changed under the rewrite.
     DropRewrite,
+    /// A later fragment that has come before its first one, and comes again.
+    Requeue,
+    /// A later fragment without a first one, that may be somebody else's.
+    FragmentLost,
+    /// A later fragment without a first one, or of one that was dropped.
+    DropFragment,
+    /// A first fragment of an SCTP packet whose ports would change.
+    DropSctpFragment,
 }
 
 impl From<NoWay> for Verdict {
@@ -91,6 +109,8 @@ pub enum Action {
     Forward,
     /// It becomes an error message and goes back.
     Refuse(Refusal),
+    /// It comes in again, behind what waits already.
+    Requeue,
     /// It ends here.
     Drop,
 }
@@ -106,9 +126,15 @@ impl Verdict {
             | Self::NoTuple(NoTuple::OtherProtocol | NoTuple::Fragment | NoTuple::Truncated)
             | Self::New
             | Self::Established
-            | Self::Reply => Action::Continue,
-            Self::Hairpin => Action::TurnAround,
-            Self::ForwardNew | Self::ForwardEstablished | Self::ForwardReply => Action::Forward,
+            | Self::Reply
+            | Self::IcmpError
+            | Self::IcmpUnknown
+            | Self::FragmentLost => Action::Continue,
+            Self::Requeue => Action::Requeue,
+            Self::Hairpin | Self::IcmpBack | Self::Echo => Action::TurnAround,
+            Self::ForwardNew | Self::ForwardEstablished | Self::ForwardReply | Self::IcmpForward => {
+                Action::Forward
+            }
             Self::Reject | Self::RejectPort => Action::Refuse(Refusal::PortUnreachable),
             Self::TooBig => Action::Refuse(Refusal::TooBig),
             Self::TimeExceeded => Action::Refuse(Refusal::TimeExceeded),
@@ -120,7 +146,9 @@ impl Verdict {
             | Self::DropPolicy
             | Self::DropPorts
             | Self::DropMap
-            | Self::DropRewrite => Action::Drop,
+            | Self::DropRewrite
+            | Self::DropFragment
+            | Self::DropSctpFragment => Action::Drop,
         }
     }
 
@@ -137,6 +165,9 @@ impl Verdict {
             Self::New | Self::ForwardNew => Some(Counter::New),
             Self::Established | Self::ForwardEstablished => Some(Counter::Established),
             Self::Reply | Self::ForwardReply => Some(Counter::Reply),
+            Self::IcmpError | Self::IcmpForward | Self::IcmpBack => Some(Counter::IcmpError),
+            Self::IcmpUnknown => Some(Counter::IcmpUnknown),
+            Self::Echo => Some(Counter::Echo),
             Self::TooBig => Some(Counter::TooBig),
             Self::TimeExceeded => Some(Counter::TimeExceeded),
             Self::DropMartian => Some(Counter::DroppedMartian),
@@ -151,6 +182,10 @@ impl Verdict {
             Self::DropPorts => Some(Counter::DroppedPorts),
             Self::DropMap => Some(Counter::DroppedMap),
             Self::DropRewrite => Some(Counter::DroppedRewrite),
+            Self::Requeue => Some(Counter::FragmentRequeued),
+            Self::FragmentLost => Some(Counter::FragmentLost),
+            Self::DropFragment => Some(Counter::DroppedFragment),
+            Self::DropSctpFragment => Some(Counter::DroppedSctpFragment),
         }
     }
 

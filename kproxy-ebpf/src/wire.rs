@@ -1,5 +1,7 @@
 //! Network headers: the only module that knows IPv4 (RFC 791) from IPv6 (RFC 8200).
 
+pub mod quoted;
+
 use kproxy_common::{Address, Family, Protocol, Tuple};
 use network_types::ip::{IpProto, Ipv4Hdr, Ipv6Hdr};
 
@@ -20,7 +22,15 @@ const V6_ADDRESSES: usize = 8;
 
 /// "More fragments" and the fragment offset, in the second word of an IPv4 header.
 const V4_FRAGMENT: u32 = 0x0000_3fff_u32.to_be();
+/// Where a fragment of IPv4 starts, in the same word.
+const V4_FRAGMENT_OFFSET: u32 = 0x0000_1fff_u32.to_be();
 const V6_FRAGMENT_HEADER: u8 = 44;
+/// Length of IPv6's fragment header (RFC 8200 section 4.5).
+const V6_FRAGMENT_HEADER_LENGTH: usize = 8;
+/// "More fragments" and the fragment offset, in the first word of that header.
+const V6_FRAGMENT: u32 = 0x0000_fff9_u32.to_be();
+/// The fragment offset.
+const V6_FRAGMENT_OFFSET: u32 = 0x0000_fff8_u32.to_be();
 
 const AUTHENTICATION_HEADER: Protocol = Protocol::new(IpProto::Ah as u8);
 const UNANSWERABLE_V6: [Protocol; 9] = [
@@ -35,6 +45,31 @@ const UNANSWERABLE_V6: [Protocol; 9] = [
     Protocol::new(IpProto::Shim6 as u8),
 ];
 
+/// Which part of a datagram a packet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Part {
+    /// All of it. So is an atomic fragment (RFC 6946).
+    #[default]
+    Whole,
+    /// Its first fragment, which has the transport header.
+    First,
+    /// A fragment behind the first one.
+    Later,
+}
+
+impl Part {
+    /// By what a header says of fragments.
+    #[inline(always)]
+    const fn new(fragment: bool, offset: bool) -> Self {
+        match (fragment, offset) {
+            (false, _) => Self::Whole,
+            (true, false) => Self::First,
+            (true, true) => Self::Later,
+        }
+    }
+}
+
 /// What the data plane reads from a network header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -44,12 +79,34 @@ pub struct Network {
     pub source: Address,
     /// Destination address.
     pub destination: Address,
-    /// The protocol that follows. For IPv6 the first next-header value: extension headers are not walked.
+    /// The protocol that follows. For IPv6 the first next-header value, or that behind a fragment header which stands
+    /// first: other extension headers are not walked.
     pub protocol: Protocol,
-    /// Length of the header in bytes, with IPv4 options.
-    pub length: usize,
-    /// The packet is a fragment.
-    pub fragment: bool,
+    /// Length of the header in bytes, with IPv4 options or IPv6's fragment header: a byte, since the verifier limits what
+    /// is added to a pointer into a packet.
+    pub length: u8,
+    /// How many bytes follow the header, by its own words: a short frame has padding behind them. More than 65,535, of
+    /// many packets in one (`BIG TCP`), count as so many.
+    pub payload: u16,
+    /// Which part of a datagram it is.
+    pub part: Part,
+    /// What its fragments have in common.
+    pub identification: u32,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            family: Family::V4,
+            source: Address::unspecified(Family::V4),
+            destination: Address::unspecified(Family::V4),
+            protocol: Protocol::new(0),
+            length: 0,
+            payload: 0,
+            part: Part::Whole,
+            identification: 0,
+        }
+    }
 }
 
 impl Network {
@@ -57,7 +114,25 @@ impl Network {
     #[must_use]
     #[inline(always)]
     pub const fn transport<P: Packet>(&self) -> usize {
-        P::NETWORK + self.length
+        P::NETWORK + self.length as usize
+    }
+
+    /// Whether it carries ICMP, or ICMPv6 directly.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_icmp(&self) -> bool {
+        self.protocol
+            == match self.family {
+                Family::V4 => Protocol::ICMP,
+                Family::V6 => Protocol::ICMPV6,
+            }
+    }
+
+    /// Whether the header has options, which stand in the header itself in IPv4 alone.
+    #[must_use]
+    #[inline(always)]
+    pub fn has_options(&self) -> bool {
+        self.family == Family::V4 && usize::from(self.length) > Ipv4Hdr::LEN
     }
 
     /// Whether an ICMP error may answer the packet. None answers ICMP, and none what may hide it: IPv6 extension headers
@@ -65,11 +140,26 @@ impl Network {
     #[must_use]
     #[inline(always)]
     pub fn is_answerable(&self) -> bool {
+        // Nor a later fragment, which the sender could make nothing of (RFC 1122 section 3.2.2).
+        if self.part == Part::Later {
+            return false;
+        }
         match self.family {
             Family::V4 => ![Protocol::ICMP, AUTHENTICATION_HEADER].contains(&self.protocol),
             Family::V6 => !UNANSWERABLE_V6.contains(&self.protocol),
         }
     }
+}
+
+/// How many bytes follow a header that says so, or `None` if they are not there. The kernel leaves the field at 0 when
+/// the number is too big for it.
+#[inline(always)]
+fn payload<P: Packet>(packet: &P, said: u32, header: usize) -> Option<u16> {
+    if said == 0 && packet.segment_size() != 0 {
+        return Some(u16::MAX);
+    }
+    let there = packet.length().checked_sub(header as u32)?;
+    (said <= there).then_some(said as u16)
 }
 
 /// Reads the network header. `None` for whatever is not IP or not whole.
@@ -79,19 +169,27 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
         ETHERTYPE_IPV4 => {
             let [start, fragment, third, source, destination]: [u32; Ipv4Hdr::LEN / 4] =
                 packet.load(P::NETWORK)?;
-            let [version_and_length, ..] = start.to_ne_bytes();
+            let [version_and_length, _service, high, low] = start.to_ne_bytes();
             let length = usize::from(version_and_length & 0x0f) * 4;
             if version_and_length >> 4 != 4 || length < Ipv4Hdr::LEN {
                 return None;
             }
+            let total = u32::from(u16::from_be_bytes([high, low]));
+            let said = match total.checked_sub(length as u32) {
+                Some(said) => said,
+                None if total == 0 => 0,
+                None => return None,
+            };
             let [_ttl, protocol, ..] = third.to_ne_bytes();
             Some(Network {
                 family: Family::V4,
                 source: Address::from_v4_word(source),
                 destination: Address::from_v4_word(destination),
                 protocol: Protocol::new(protocol),
-                length,
-                fragment: fragment & (V4_FRAGMENT) != 0,
+                length: length as u8,
+                payload: payload(packet, said, length)?,
+                part: Part::new(fragment & V4_FRAGMENT != 0, fragment & V4_FRAGMENT_OFFSET != 0),
+                identification: u32::from_be(fragment) >> 16,
             })
         }
         ETHERTYPE_IPV6 => {
@@ -101,18 +199,52 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             if version >> 4 != 6 {
                 return None;
             }
-            let [_, _, next_header, _hop_limit] = second.to_ne_bytes();
+            let [high, low, next_header, _hop_limit] = second.to_ne_bytes();
+            let (protocol, length, fragment, identification) = v6_fragment(packet, next_header);
+            // What the fragment header takes is not the transport protocol's.
+            let whole = payload(packet, u32::from(u16::from_be_bytes([high, low])), Ipv6Hdr::LEN)?;
             Some(Network {
                 family: Family::V6,
                 source: Address::from_words([s0, s1, s2, s3]),
                 destination: Address::from_words([d0, d1, d2, d3]),
-                protocol: Protocol::new(next_header),
-                length: Ipv6Hdr::LEN,
-                fragment: next_header == V6_FRAGMENT_HEADER,
+                protocol: Protocol::new(protocol),
+                length: length as u8,
+                payload: whole.checked_sub((length - Ipv6Hdr::LEN) as u16)?,
+                part: Part::new(fragment & V6_FRAGMENT != 0, fragment & V6_FRAGMENT_OFFSET != 0),
+                identification,
             })
         }
         _ => None,
     }
+}
+
+/// Reads the network header as [`parse`] does, to where it stays: a function of its own, for the sake of its caller's
+/// stack. False for whatever is not IP or not whole.
+#[inline(never)]
+pub fn read<P: Packet>(packet: &P, network: &mut Network) -> bool {
+    match parse(packet) {
+        Some(found) => {
+            *network = found;
+            true
+        }
+        None => false,
+    }
+}
+
+/// What follows an IPv6 header: protocol, length of the headers before it, and what a fragment header says. One that is
+/// not all there is another protocol.
+#[inline(always)]
+fn v6_fragment<P: Packet>(packet: &P, next_header: u8) -> (u8, usize, u32, u32) {
+    let whole = (next_header, Ipv6Hdr::LEN, 0, 0);
+    if next_header != V6_FRAGMENT_HEADER {
+        return whole;
+    }
+    let Some([fragment, identification]) = packet.load::<[u32; 2]>(P::NETWORK + Ipv6Hdr::LEN) else {
+        return whole;
+    };
+    let [protocol, ..] = fragment.to_ne_bytes();
+    let length = Ipv6Hdr::LEN + V6_FRAGMENT_HEADER_LENGTH;
+    (protocol, length, fragment, identification)
 }
 
 /// How many bytes follow the network header, by the header's own words: a short frame has padding behind them.
@@ -123,7 +255,10 @@ pub fn payload_length<P: Packet>(packet: &P, family: Family, transport: usize) -
             let total = u16::from_be(packet.load(P::NETWORK + V4_TOTAL_LENGTH)?);
             Some(total.wrapping_sub((transport - P::NETWORK) as u16))
         }
-        Family::V6 => Some(u16::from_be(packet.load(P::NETWORK + V6_PAYLOAD_LENGTH)?)),
+        Family::V6 => {
+            let payload = u16::from_be(packet.load(P::NETWORK + V6_PAYLOAD_LENGTH)?);
+            Some(payload.wrapping_sub((transport - P::NETWORK - Ipv6Hdr::LEN) as u16))
+        }
     }
 }
 
@@ -139,11 +274,17 @@ pub fn hops<P: Packet>(packet: &P, family: Family) -> Option<u8> {
 /// Counts this node as a router on the packet's way, which must be allowed one more.
 #[inline(always)]
 pub fn count_hop<P: Packet>(packet: &mut P, family: Family) -> Option<()> {
+    let hops = hops(packet, family)?;
+    replace_hops(packet, family, hops.wrapping_sub(1))
+}
+
+/// Says how many more routers the packet may pass.
+#[inline(always)]
+pub fn replace_hops<P: Packet>(packet: &mut P, family: Family, hops: u8) -> Option<()> {
     match family {
         Family::V4 => {
             let [ttl, protocol]: [u8; 2] = packet.load(P::NETWORK + V4_TTL_AND_PROTOCOL)?;
-            let [old, new] =
-                [ttl, ttl.wrapping_sub(1)].map(|ttl| u32::from(u16::from_ne_bytes([ttl, protocol])));
+            let [old, new] = [ttl, hops].map(|ttl| u32::from(u16::from_ne_bytes([ttl, protocol])));
             packet.store(P::NETWORK + V4_TTL_AND_PROTOCOL, new as u16)?;
             let checksum: u16 = packet.load(P::NETWORK + V4_CHECKSUM)?;
             packet.store(
@@ -151,10 +292,7 @@ pub fn count_hop<P: Packet>(packet: &mut P, family: Family) -> Option<()> {
                 Difference::between([old], [new]).apply(checksum),
             )
         }
-        Family::V6 => {
-            let hops: u8 = packet.load(P::NETWORK + V6_HOP_LIMIT)?;
-            packet.store(P::NETWORK + V6_HOP_LIMIT, hops.wrapping_sub(1))
-        }
+        Family::V6 => packet.store(P::NETWORK + V6_HOP_LIMIT, hops),
     }
 }
 

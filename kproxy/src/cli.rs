@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::check::CheckArgs;
 use crate::commands::explain::ExplainArgs;
 use crate::commands::services::ServicesArgs;
 use crate::commands::status::StatusArgs;
@@ -33,6 +34,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Show which services are programmed on this node, and with which endpoints.
     Services(ServicesArgs),
+    /// Show what kproxy needs or likes of this node's kernel, and whether it has it.
+    Check(CheckArgs),
     /// Print the version.
     Version,
 }

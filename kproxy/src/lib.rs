@@ -11,6 +11,7 @@ pub mod explain;
 pub mod index;
 pub mod memory;
 pub mod model;
+mod netlink;
 pub mod node;
 pub mod paths;
 pub mod plan;

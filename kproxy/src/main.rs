@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use kproxy::causes::one_line;
 use kproxy::cli::{Cli, Command, RunArgs};
-use kproxy::commands::{cleanup, explain, logging, run, services, set_up, status, write};
+use kproxy::commands::{check, cleanup, explain, logging, run, services, set_up, status, write};
 use kproxy::config::{self, Config, Loaded};
 use kproxy::dataplane::share_memory;
 
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Services(arguments) => services::services(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Version => {
             println!("kproxy {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -9,6 +9,7 @@
 //! * [`host`]: the datapath in memory, without privileges
 //! * [`kubectl`]: the real one, and overlays of our manifests for it
 //! * [`manifests`]: a folder of them for an agent without an API server
+//! * [`patience`]: bounds on slow machines
 //! * [`workload`]: Services and EndpointSlices as the controllers of a cluster write them
 
 pub mod acceptance;
@@ -17,8 +18,10 @@ pub mod bench;
 pub mod cluster;
 pub mod container;
 pub mod demo;
+pub mod doors;
 pub mod echo;
 pub mod host;
 pub mod kubectl;
 pub mod manifests;
+pub mod patience;
 pub mod workload;

@@ -178,7 +178,7 @@ fn turned(mut bytes: Vec<u8>) -> Vec<u8> {
 
 fn passed(fate: Fate) -> Option<Vec<u8>> {
     match fate {
-        Fate::On(bytes) | Fate::Back(bytes) => Some(bytes),
+        Fate::On(bytes) | Fate::Back(bytes) | Fate::Forwarded(bytes) => Some(bytes),
         Fate::Gone => None,
     }
 }
@@ -229,11 +229,13 @@ proptest! {
             }
             bytes.truncate(kept.index(bytes.len() * 2));
         }
-        for hook in [Hook::Ingress, Hook::Egress] {
+        for hook in Hook::ALL {
             let mut packet = talk.with_checksum(bytes.clone());
             let verdict = match hook {
                 Hook::Ingress => forward::pod_ingress(&mut packet, &tables, &mut Scratch::default()),
                 Hook::Egress => reply::pod_egress(&mut packet, &tables, &mut Scratch::default()),
+                Hook::UplinkIngress => forward::uplink_ingress(&mut packet, &tables, &mut Scratch::default()),
+                Hook::UplinkEgress => reply::uplink_egress(&mut packet, &tables, &mut Scratch::default()),
             };
             let translated = tables.counted(kproxy_common::Counter::New) > 0;
             if verdict.action() == Action::Continue && !translated {

@@ -24,8 +24,13 @@ pub(crate) enum Command {
     },
     /// Check format, lints and documentation, run every test, and look for leftovers (needs root).
     Test {
-        /// Run only the tests whose name contains this, without format, lints and documentation.
+        /// Run only the tests whose name contains this, without format, lints and documentation; `kernels`: on Debian's
+        /// kernels 6.1 and 6.12, in virtual machines.
         filter: Option<String>,
+
+        /// Of `kernels`, only what a run of everything has time for.
+        #[arg(long, hide = true)]
+        quick: bool,
     },
     /// Show kproxy at work on a two-node cluster of network namespaces (needs root).
     Demo {
@@ -44,6 +49,12 @@ pub(crate) enum Command {
         /// Build without optimisations, which is quicker.
         #[arg(long)]
         dev: bool,
+    },
+    /// Look for packets that the data plane treats as its model forbids.
+    Fuzz {
+        /// For so many seconds.
+        #[arg(default_value_t = 60)]
+        seconds: u32,
     },
     /// Measure, with optimised builds (needs root).
     Bench {

@@ -6,7 +6,9 @@
 mod build;
 mod cli;
 mod demo;
+mod fuzz;
 mod image;
+mod kernels;
 mod machine;
 mod output;
 mod setup;
@@ -38,7 +40,11 @@ fn run(command: Command) -> Result<ExitCode> {
             setup::ensure(Purpose::Build)?;
             build::build(release)
         }
-        Command::Test { filter } => Ok(test::run(filter.as_deref())),
+        Command::Test { filter, quick } => Ok(match filter.as_deref() {
+            Some("kernels") if quick => kernels::run(kernels::Scope::Quick),
+            Some("kernels") => kernels::run(kernels::Scope::Full),
+            filter => test::run(filter),
+        }),
         Command::Demo { arguments } => {
             setup::ensure(Purpose::Run)?;
             demo::demo(&arguments)
@@ -50,6 +56,10 @@ fn run(command: Command) -> Result<ExitCode> {
         } => {
             setup::ensure(Purpose::Build)?;
             image::image(&tag, binary_only, dev)
+        }
+        Command::Fuzz { seconds } => {
+            setup::ensure(Purpose::Build)?;
+            fuzz::fuzz(seconds)
         }
         Command::Bench { what, arguments } => {
             setup::ensure(Purpose::Run)?;

@@ -3,15 +3,16 @@
 //! Sizes given here are those of a small node; the agent sets them when it loads the object.
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_fib_lookup};
-use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use aya_ebpf::{Global, btf_maps::SkStorage};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
-    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, ServiceId,
-    ServiceName, Settings, SnatKey, SocketFlow, SocketFlowKey, SocketPeer, SourceRange, Tuple, counter, maps,
+    DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
+    RangeSetId, ServiceId, ServiceName, Settings, SnatKey, SocketFlow, SocketFlowKey, SocketPeer,
+    SourceRange, Tuple, counter, maps,
 };
 use kproxy_ebpf::ports::{self, Claim};
 use kproxy_ebpf::{Age, Existing, InsertError, Scratch, Tables, Work};
@@ -47,6 +48,8 @@ static DEVICES: HashMap<DeviceIndex, Device> =
     HashMap::with_max_entries(maps::DEVICES_MAX, BPF_F_NO_PREALLOC);
 #[map]
 static SNAT_PORTS: LruHashMap<SnatKey, PortSearch> = LruHashMap::with_max_entries(16_384, 0);
+#[map]
+static FRAGMENTS: LruHashMap<FragmentKey, Fragment> = LruHashMap::with_max_entries(16_384, 0);
 // The agent's notes for people: no program reads them.
 #[map]
 static SERVICE_NAMES: HashMap<ServiceId, ServiceName> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
@@ -162,12 +165,16 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn port_search(&self, key: &SnatKey) -> Option<PortSearch> {
+        // On the stack, as in `record_reply`.
+        let key = *key;
         // SAFETY: copied out at once; values of this type have no invalid bits, and any of them is a place to begin.
         unsafe { SNAT_PORTS.get(key) }.copied()
     }
 
     #[inline(always)]
     fn insert_port_search(&self, key: &SnatKey, search: &PortSearch) {
+        // On the stack, as in `record_reply`.
+        let (key, search) = (*key, *search);
         // What was learned is lost, and learned again.
         let _ = SNAT_PORTS.insert(key, search, u64::from(BPF_ANY));
     }
@@ -219,6 +226,29 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
+        // it may be another key's value: the caller compares the fingerprint.
+        unsafe { FRAGMENTS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn insert_fragment(&self, key: &FragmentKey, fragment: &Fragment, existing: Existing) {
+        let flags = match existing {
+            Existing::Keep => u64::from(BPF_NOEXIST),
+            Existing::Replace => u64::from(BPF_ANY),
+        };
+        // What is not recorded is missed when a later fragment comes, and counted then.
+        let _ = FRAGMENTS.insert(key, fragment, flags);
+    }
+
+    #[inline(always)]
+    fn remove_fragment(&self, key: &FragmentKey) {
+        // An entry that is gone already is what was wanted.
+        let _ = FRAGMENTS.remove(key);
+    }
+
+    #[inline(always)]
     fn socket_flow(&self, key: &SocketFlowKey) -> Option<SocketFlow> {
         // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
         // it may be another key's value: the caller compares the fingerprint.
@@ -253,6 +283,12 @@ impl Tables for Maps {
     fn now(&self) -> Nanoseconds {
         // SAFETY: the helper takes nothing and is allowed in every program type. Ticks are fine enough here.
         Nanoseconds(unsafe { bpf_ktime_get_coarse_ns() })
+    }
+
+    #[inline(always)]
+    fn precise_now(&self) -> Nanoseconds {
+        // SAFETY: the helper takes nothing and is allowed in every program type.
+        Nanoseconds(unsafe { bpf_ktime_get_ns() })
     }
 
     #[inline(always)]

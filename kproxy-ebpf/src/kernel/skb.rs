@@ -1,7 +1,7 @@
 //! A packet at a TC hook.
 
 use aya_ebpf::bindings::{
-    BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+    BPF_F_INGRESS, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
 };
 use aya_ebpf::helpers::generated::{
     bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_head,
@@ -10,13 +10,14 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::programs::TcContext;
 use bytemuck::Pod;
 use kproxy_common::{DeviceIndex, Tuple};
+use kproxy_ebpf::checksum::Difference;
 use kproxy_ebpf::packet::ChecksumChange;
 use kproxy_ebpf::{NoWay, Packet, Way};
 
 use super::{local_socket, way};
 
 /// The most that is read of a packet's headers behind the link's: IPv4 with all options, TCP without.
-const HEADERS: u32 = 60 + 20;
+const HEADERS: usize = 60 + 20;
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
 /// `skb->pkt_type` of a packet that came in for this machine.
@@ -38,12 +39,9 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
     /// Wraps a context. Headers that lie in page fragments are pulled into the linear part, where they can be read.
     #[inline(always)]
     pub(crate) fn new(context: &'a TcContext) -> Self {
-        let wanted = context.len().min(LINK as u32 + HEADERS);
-        if context.data() + wanted as usize > context.data_end() {
-            // If it fails, the packet is short of headers, and is judged so.
-            let _ = context.pull_data(wanted);
-        }
-        Self { context }
+        let mut packet = Self { context };
+        packet.reach(LINK + HEADERS);
+        packet
     }
 
     /// The context, for the log.
@@ -59,6 +57,17 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
         let ifindex = unsafe { (*self.context.skb.skb).ifindex };
         // SAFETY: the helper takes numbers only. Flags 0 mean egress of that device.
         let action = unsafe { bpf_redirect(ifindex, 0) };
+        action as i32
+    }
+
+    /// Puts the packet at the end of this CPU's queue (`dev_forward_skb_nomtu`, `netif_rx`), to come in again by the device
+    /// it has come in by.
+    #[inline(always)]
+    pub(crate) fn requeue(&self) -> i32 {
+        // SAFETY: the context is the hook's own and its ifindex a plain field.
+        let ifindex = unsafe { (*self.context.skb.skb).ifindex };
+        // SAFETY: the helper takes numbers only.
+        let action = unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) };
         action as i32
     }
 
@@ -177,6 +186,15 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
     }
 
     #[inline(always)]
+    fn reach(&mut self, offset: usize) {
+        let wanted = self.context.len().min(offset as u32);
+        if self.context.data() + wanted as usize > self.context.data_end() {
+            // If it fails, the packet is short of headers, and is judged so.
+            let _ = self.context.pull_data(wanted);
+        }
+    }
+
+    #[inline(always)]
     fn turn_around(&mut self) -> Option<()> {
         if LINK == 0 {
             return Some(());
@@ -235,6 +253,12 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
             }
         }
         Some(())
+    }
+
+    #[inline(always)]
+    fn note_change(&mut self, change: Difference) {
+        // SAFETY: the context is the hook's own. It fails, rightly, when the device gave no sum.
+        unsafe { bpf_csum_update(self.context.skb.skb, change.wide()) };
     }
 
     #[inline(always)]

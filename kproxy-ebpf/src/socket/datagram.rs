@@ -105,28 +105,40 @@ fn names<T: Tables>(tables: &T, cookie: u64, backend: &Peer, asked: &Peer) -> bo
         .is_some_and(|reply| reply.address == asked.address && reply.port == asked.port)
 }
 
+/// Writes down who was asked and who answers.
+#[inline(always)]
+fn record<S: Socket, T: Tables>(socket: &S, tables: &T, asked: &Peer, flow: &SocketFlow) {
+    write_both(tables, socket.cookie(), asked, flow);
+    if !remember_to_have_sent(socket) {
+        // The datagram goes out all the same; only the answer will come under the backend's name.
+        tables.count(Door::Socket, Counter::MapRetry);
+    }
+}
+
 /// Writes the entries of both directions. A function of its own in the kernel, for the sake of its stack.
 #[inline(never)]
-fn record<S: Socket, T: Tables>(socket: &S, tables: &T, asked: &Peer, flow: &SocketFlow) {
-    let cookie = socket.cookie();
+fn write_both<T: Tables>(tables: &T, cookie: u64, asked: &Peer, flow: &SocketFlow) {
     let backend = Peer {
         address: flow.address,
         port: flow.port,
     };
-    let (send, receive) = (sending(cookie, asked), receiving(cookie, &backend));
+    // One key after the other: they share their place on the stack.
+    tables.insert_socket_flow(&sending(cookie, asked), flow);
+    let receive = receiving(cookie, &backend);
     let reply = SocketFlow {
         address: asked.address,
         port: asked.port,
         check: receive.check(),
         ..*flow
     };
-    tables.insert_socket_flow(&send, flow);
     tables.insert_socket_flow(&receive, &reply);
+}
+
+/// False if there is no memory for it. As above.
+#[inline(never)]
+fn remember_to_have_sent<S: Socket>(socket: &S) -> bool {
     let before = socket.peer().unwrap_or(SocketPeer::zeroed());
-    if before.sends == 0 && !socket.remember(&SocketPeer { sends: 1, ..before }) {
-        // The datagram goes out all the same; only the answer will come under the backend's name.
-        tables.count(Door::Socket, Counter::MapRetry);
-    }
+    before.sends != 0 || socket.remember(&SocketPeer { sends: 1, ..before })
 }
 
 #[inline(always)]

@@ -6,8 +6,10 @@
 //! * [`cleanup`](cleanup::cleanup): leaves a node as if no proxy had ever been there
 //! * [`explain`](explain::explain): what would happen to a packet, and why
 //! * [`status`](status::status), [`services`](services::services): what is on this node; [`look`] is what they share
+//! * [`check`](check::check): what this node's kernel has of what kproxy needs or likes
 //! * [`logging`]: where the log goes
 
+pub mod check;
 pub mod cleanup;
 pub mod explain;
 pub mod logging;

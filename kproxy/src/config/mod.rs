@@ -34,6 +34,7 @@ use std::time::Duration;
 use kproxy_common::Family;
 
 use crate::cli::LogFormat;
+use crate::dataplane::DeviceHooks;
 use crate::devices::Rules;
 use crate::sizes::SizeArgs;
 
@@ -176,6 +177,8 @@ pub struct Own {
     pub cgroup: Option<PathBuf>,
     /// Which devices are which doors.
     pub devices: Rules,
+    /// How programs are put on devices; none: as the kernel likes it best.
+    pub device_hooks: Option<DeviceHooks>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How large the tables are.

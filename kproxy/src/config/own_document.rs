@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::LogFormat;
+use crate::dataplane::DeviceHooks;
 use crate::sizes::SizeArgs;
 
 /// The `apiVersion` of the document.
@@ -32,6 +33,8 @@ pub struct KproxyConfiguration {
     pub pod_devices: Vec<String>,
     /// Devices that lead to other nodes and to clients outside.
     pub uplink_devices: Vec<String>,
+    /// How programs are put on devices.
+    pub device_hooks: Option<DeviceHooks>,
     /// How log lines look.
     pub log_format: Option<LogFormat>,
     /// How large the tables are.

@@ -1,19 +1,21 @@
-//! Putting programs on their hooks, and keeping them there across restarts.
+//! Which program belongs onto which hook of which cgroup or device, and keeping them there across restarts.
 //!
-//! Every link is pinned. On a restart its program is replaced in place, so that no packet and no `connect` goes without.
+//! On a restart every program is replaced in place, so that no packet and no `connect` goes without. How that is done on
+//! a device is [`hooks`](super::hooks)'s.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aya_obj::generated::bpf_attach_type as hook;
 
-use super::doors::{self, DeviceDoor};
+use super::doors::DeviceDoor;
 use super::error::{AttachError, OpenError};
+use super::hooks::{Hooks, Spot};
+use super::links;
 use super::pins::{Pins, children, remove_link};
 use super::programs::Programs;
 use super::sys::link::{Hook, Link, Target};
@@ -29,9 +31,6 @@ pub(super) const SOCKET_DOOR: [(&str, hook); 8] = [
     ("getpeername4", hook::BPF_CGROUP_INET4_GETPEERNAME),
     ("getpeername6", hook::BPF_CGROUP_INET6_GETPEERNAME),
 ];
-
-/// Ends the name of a pin that is not in its place yet.
-const FRESH: &str = "-new";
 
 /// A cgroup v2 directory that is known to be there.
 pub(super) struct Cgroup<'a> {
@@ -82,7 +81,7 @@ pub(super) fn attach_cgroup(
             place: path.display().to_string(),
             source,
         };
-        attach(
+        links::put(
             &pins.cgroup_link(name),
             program.map_err(|error| failed(("finding", error)))?,
             target,
@@ -97,134 +96,94 @@ pub(super) fn attach_cgroup(
 /// Opens a door on a device. One of another kind that is open there is closed first: no packet meets both.
 pub(super) fn attach_device(
     programs: &mut Programs,
-    pins: &Pins,
+    hooks: &mut Hooks,
     door: DeviceDoor,
     index: u32,
     device: &str,
 ) -> Result<(), OpenError> {
     for other in DeviceDoor::ALL.into_iter().filter(|other| *other != door) {
-        close(pins, other, index)?;
+        close(hooks, other, index)?;
     }
-    for (name, attach_type) in door.programs() {
-        let expected = Hook::Device {
-            index,
-            attach_type: attach_type as u32,
-        };
-        let failed = |(doing, source): (&'static str, io::Error)| match source.raw_os_error() {
-            // Before 6.6 the attach type is unknown. clsact would go here.
-            Some(libc::EINVAL) if doing == "attaching" => AttachError::NoTcx {
-                program: name,
-                device: device.to_owned(),
-            },
-            _ => AttachError::Link {
-                doing,
-                program: name.to_owned(),
-                place: device.to_owned(),
-                source,
-            },
-        };
-        let program = programs.classifier(name)?;
-        attach(
-            &pins.device_link(name, index),
-            program,
-            Target::DeviceFirst(index),
-            attach_type,
-            expected,
-        )
-        .map_err(failed)?;
+    for spot in door.spots(index) {
+        attach(programs, hooks, &spot, device)?;
     }
     Ok(())
+}
+
+fn attach(programs: &mut Programs, hooks: &mut Hooks, spot: &Spot, device: &str) -> Result<(), OpenError> {
+    let program = programs.classifier(spot.program)?;
+    let attached = hooks.attach(spot, program);
+    let attached = attached.map_err(|(doing, source)| AttachError::Link {
+        doing,
+        program: spot.program.to_owned(),
+        place: device.to_owned(),
+        source,
+    });
+    Ok(attached?)
 }
 
 /// Gives every open door of a device the present programs. To be called when stale links are removed.
-pub(super) fn replace_doors(programs: &mut Programs, pins: &Pins) -> Result<(), OpenError> {
-    for path in children(&pins.links())? {
-        let Some((name, index)) = door_of(&path) else {
-            continue;
-        };
-        let failed = |doing| {
-            move |source| AttachError::Link {
-                doing,
-                program: name.to_owned(),
-                place: format!("interface {index}"),
-                source,
-            }
-        };
-        let program = programs.classifier(name)?;
-        let Some(link) = Link::pinned(&path).map_err(failed("opening the pin of"))? else {
-            continue;
-        };
-        match link.update(program) {
-            // The device vanished just now (`tcx_link_update`).
-            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
-            result => result.map_err(failed("replacing"))?,
-        }
+///
+/// Doors that were opened the other way, before an agent was told otherwise, are opened this way first and closed then.
+pub(super) fn replace_doors(
+    programs: &mut Programs,
+    hooks: &mut Hooks,
+    pins: &Pins,
+) -> Result<(), OpenError> {
+    for spot in hooks.occupied()? {
+        replace(programs, hooks, &spot)?;
+    }
+    let mut others = hooks.other(pins)?;
+    for spot in others.occupied()? {
+        replace(programs, hooks, &spot)?;
+        others.detach(&spot)?;
     }
     Ok(())
 }
 
-/// Replaces the program of the pinned link in place, or makes and pins a link.
-fn attach(
-    pin: &Path,
-    program: BorrowedFd<'_>,
-    target: Target<'_>,
-    attach_type: hook,
-    expected: Hook,
-) -> Result<(), (&'static str, io::Error)> {
-    let opening = |error| ("opening the pin of", error);
-    match Link::pinned(pin).map_err(opening)? {
-        // A pin of another cgroup or of a device that is gone is not ours to update: its hook is elsewhere.
-        Some(link) if link.hook().map_err(opening)? == expected => {
-            return link.update(program).map_err(|error| ("replacing", error));
-        }
-        None if pin.symlink_metadata().is_ok() => {
-            let error = io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} is no link", pin.display()),
-            );
-            return Err(opening(error));
-        }
-        Some(_) | None => {}
+fn replace(programs: &mut Programs, hooks: &mut Hooks, spot: &Spot) -> Result<(), OpenError> {
+    match attach(programs, hooks, spot, &format!("interface {}", spot.index)) {
+        // It vanished just now.
+        Err(error) if error.device_is_gone() => Ok(()),
+        result => result,
     }
-    let link = Link::attach(program, target, attach_type).map_err(|error| ("attaching", error))?;
-    let fresh = fresh(pin);
-    // Left behind by a start that did not get to its end; without it there is nothing to remove.
-    let _ = fs::remove_file(&fresh);
-    link.pin(&fresh).map_err(|error| ("pinning", error))?;
-    // The rename drops the pin of a former link, and with it that link.
-    fs::rename(&fresh, pin).map_err(|error| ("pinning", error))
 }
 
-/// Where a link waits until it takes its predecessor's place. bpffs allows no dots in names.
-fn fresh(pin: &Path) -> PathBuf {
-    let mut name = pin.as_os_str().to_owned();
-    name.push(FRESH);
-    name.into()
-}
-
-/// Closes the door of a device. A device that is gone took its programs along and leaves only the pins.
-pub(super) fn detach(pins: &Pins, index: u32) -> Result<(), OpenError> {
+/// Closes the door of a device.
+pub(super) fn detach(hooks: &mut Hooks, index: u32) -> Result<(), OpenError> {
     for door in DeviceDoor::ALL {
-        close(pins, door, index)?;
+        close(hooks, door, index)?;
     }
     Ok(())
 }
 
-fn close(pins: &Pins, door: DeviceDoor, index: u32) -> Result<(), OpenError> {
-    for (name, _) in door.programs() {
-        remove_link(&pins.device_link(name, index))?;
+fn close(hooks: &mut Hooks, door: DeviceDoor, index: u32) -> Result<(), OpenError> {
+    for spot in door.spots(index) {
+        hooks.detach(&spot)?;
     }
     Ok(())
 }
 
-/// Removes the pins of devices that are gone, and those that never got to their places.
+/// Closes the doors of every device but these; answers the devices whose doors were closed.
+pub(super) fn detach_others(hooks: &mut Hooks, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>, OpenError> {
+    let mut gone = hooks.occupied()?;
+    gone.retain(|spot| !keep.contains(&spot.index));
+    for spot in &gone {
+        hooks.detach(spot)?;
+    }
+    Ok(gone.iter().map(|spot| spot.index).collect())
+}
+
+/// Removes the pins of links whose devices are gone, and those that never got to their places.
 pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
     for path in children(&pins.links())? {
-        if path.to_string_lossy().ends_with(FRESH) {
+        if links::is_fresh(&path) {
             remove_link(&path)?;
             continue;
         }
-        let Some(index) = device_of(&path) else { continue };
+        let Some(Spot { index, .. }) = spot_of(&path) else {
+            continue;
+        };
         let hook = match Link::pinned(&path) {
             Ok(None) => continue,
             Ok(Some(link)) => link.hook(),
@@ -242,37 +201,21 @@ pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Closes the doors of every device but these; answers the devices whose doors were closed.
-pub(super) fn detach_others(pins: &Pins, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>, OpenError> {
-    let paths = children(&pins.links())?;
-    let gone: BTreeSet<u32> = paths
-        .iter()
-        .filter_map(|path| device_of(path))
-        .filter(|it| !keep.contains(it))
-        .collect();
-    for index in &gone {
-        detach(pins, *index)?;
-    }
-    Ok(gone)
-}
-
-/// The interface index in the name of a device link's pin.
-fn device_of(path: &Path) -> Option<u32> {
-    door_of(path).map(|(_, index)| index)
-}
-
 /// Whether a pin of this name holds a link that some program of ours belongs into.
 pub(super) fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
     let is_socket_door = SOCKET_DOOR.iter().any(|(program, _)| name == Some(*program));
-    is_socket_door || door_of(path).is_some()
+    is_socket_door || spot_of(path).is_some()
 }
 
 /// The program and the interface index in the name of a device link's pin.
-fn door_of(path: &Path) -> Option<(&'static str, u32)> {
-    let name = path.file_name()?.to_str()?;
-    doors::programs().find_map(|(program, _)| {
-        let index = name.strip_prefix(program)?.strip_prefix('-')?;
-        Some((program, index.parse().ok()?))
-    })
+pub(super) fn spot_of(path: &Path) -> Option<Spot> {
+    let (program, index) = path.file_name()?.to_str()?.rsplit_once('-')?;
+    spot_at(program, index.parse().ok()?)
+}
+
+/// Where a program belongs on a device.
+pub(super) fn spot_at(program: &str, index: u32) -> Option<Spot> {
+    let mut spots = DeviceDoor::ALL.into_iter().flat_map(|door| door.spots(index));
+    spots.find(|spot| spot.program == program)
 }

@@ -1,6 +1,6 @@
 //! Doors on devices: which programs make one.
 
-use aya_obj::generated::bpf_attach_type as hook;
+use super::hooks::{Direction, Spot};
 
 /// A door on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +14,7 @@ pub enum DeviceDoor {
 }
 
 /// A program and its hook.
-type Program = (&'static str, hook);
+type Program = (&'static str, Direction);
 
 impl DeviceDoor {
     /// Every kind of door.
@@ -24,22 +24,26 @@ impl DeviceDoor {
     pub(super) const fn programs(self) -> [Program; 2] {
         match self {
             Self::Pod => [
-                ("pod_ingress", hook::BPF_TCX_INGRESS),
-                ("pod_egress", hook::BPF_TCX_EGRESS),
+                ("pod_ingress", Direction::Ingress),
+                ("pod_egress", Direction::Egress),
             ],
             Self::Uplink => [
-                ("uplink_ingress", hook::BPF_TCX_INGRESS),
-                ("uplink_egress", hook::BPF_TCX_EGRESS),
+                ("uplink_ingress", Direction::Ingress),
+                ("uplink_egress", Direction::Egress),
             ],
             Self::BareUplink => [
-                ("bare_ingress", hook::BPF_TCX_INGRESS),
-                ("bare_egress", hook::BPF_TCX_EGRESS),
+                ("bare_ingress", Direction::Ingress),
+                ("bare_egress", Direction::Egress),
             ],
         }
     }
-}
 
-/// The programs of all doors on devices.
-pub(super) fn programs() -> impl Iterator<Item = Program> {
-    DeviceDoor::ALL.into_iter().flat_map(DeviceDoor::programs)
+    /// Where they belong on a device.
+    pub(super) fn spots(self, index: u32) -> [Spot; 2] {
+        self.programs().map(|(program, direction)| Spot {
+            program,
+            direction,
+            index,
+        })
+    }
 }

@@ -70,6 +70,14 @@ pub enum OpenError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The filters of devices could not be listed or removed.
+    #[error("{doing}: {source}")]
+    Filters {
+        /// What was tried.
+        doing: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The kernel object is damaged.
     #[error("reading the kernel object: {0}")]
     Object(#[from] aya_obj::ParseError),
@@ -137,16 +145,6 @@ pub enum AttachError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The kernel has no TCX.
-    #[error(
-        "attaching {program} to {device}: this kernel has no TCX links; kproxy needs Linux 6.6 or newer for its doors on devices"
-    )]
-    NoTcx {
-        /// The program.
-        program: &'static str,
-        /// The device.
-        device: String,
-    },
     /// Anything else.
     #[error("{doing} {program} on {place}: {source}")]
     Link {
@@ -180,7 +178,7 @@ impl AttachError {
                     Some(libc::ENODEV | libc::ENOLINK | libc::ENXIO)
                 )
             }
-            Self::Cgroup { .. } | Self::NoTcx { .. } => false,
+            Self::Cgroup { .. } => false,
         }
     }
 }

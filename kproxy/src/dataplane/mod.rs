@@ -2,7 +2,9 @@
 //!
 //! * [`options`](Options): what to open and how large
 //! * `layout`: pinned maps are compared before they are adopted, and resized without losing flows
-//! * `programs`, [`doors`](DeviceDoor), `attach`: loading, and links that outlive the agent and are replaced in place
+//! * `programs`, [`doors`](DeviceDoor), `attach`: loading, and what belongs onto which hook; it outlives the agent and is
+//!   replaced in place
+//! * [`hooks`](DeviceHooks): how that is done on a device, by TCX `links` or by clsact filters
 //! * `succession`: a kproxy with another layout of the maps gives way
 //! * `tables`, `prefix`, `apply`: map contents as the plan knows them; `notes`: names, for people
 //! * [`sockets`](StalePeers): connected sockets whose backend is gone, for a reader beside the owner
@@ -11,14 +13,16 @@
 //! * [`pinned`](Pinned): a look at what is pinned, and the real programs on a packet without a trace
 //! * `sys`: system calls that aya lacks, the agent's only unsafe code
 //!
-//! Everything is pinned. Dropping [`Dataplane`] stops nothing: the programs go on with what the maps hold, and the next
+//! Everything is pinned, or stays with its device. Dropping [`Dataplane`] stops nothing: the programs go on with what the maps hold, and the next
 //! [`Dataplane::open`] takes over in place.
 
 mod apply;
 mod attach;
 mod doors;
 mod error;
+mod hooks;
 mod layout;
+mod links;
 #[cfg(feature = "debug-log")]
 pub mod log;
 mod meter;
@@ -48,6 +52,7 @@ use kproxy_common::{Counter, Door};
 pub use apply::Report;
 pub use doors::DeviceDoor;
 pub use error::{ApplyError, AttachError, OpenError};
+pub use hooks::DeviceHooks;
 pub use layout::Layout;
 pub use meter::Meter;
 pub use object::OBJECT;
@@ -58,6 +63,7 @@ pub use sockets::StalePeers;
 
 use crate::plan::{MapContents, Plan};
 use attach::Cgroup;
+use hooks::Hooks;
 use notes::Notes;
 use pins::Pins;
 use programs::Programs;
@@ -74,11 +80,21 @@ pub fn give_back_memory() {
     sys::heap::give_back();
 }
 
+/// The cookie of this thread's network namespace.
+///
+/// # Errors
+///
+/// ENOPROTOOPT before Linux 5.14.
+pub fn network_namespace() -> std::io::Result<u64> {
+    sys::namespace::cookie()
+}
+
 /// The kernel's half of kproxy. One task owns it.
 pub struct Dataplane {
     programs: Programs,
     tables: Tables,
     notes: Notes,
+    hooks: Hooks,
     pins: Pins,
 }
 
@@ -98,9 +114,11 @@ impl Dataplane {
             cgroup,
             sizes,
             settings,
+            device_hooks,
         } = options;
         let cgroup = Cgroup::open(cgroup)?;
         let pins = Pins::open(pin_dir)?;
+        let mut hooks = Hooks::open(*device_hooks, &pins)?;
         let decisions = layout::decide(OBJECT, sizes, &pins)?;
         let resize = Resize::prepare(&decisions, &pins)?;
         let mut settings = *settings;
@@ -114,7 +132,7 @@ impl Dataplane {
         let predecessors = succession::take_over(&pins)?;
         attach::remove_stale(&pins)?;
         attach::attach_cgroup(&programs, &pins, &cgroup)?;
-        attach::replace_doors(&mut programs, &pins)?;
+        attach::replace_doors(&mut programs, &mut hooks, &pins)?;
         // No program of a former run is left, so nobody writes into a former map any more.
         resize.finish()?;
         predecessors.remove()?;
@@ -124,6 +142,7 @@ impl Dataplane {
                 programs,
                 tables,
                 notes,
+                hooks,
                 pins,
             },
             contents,
@@ -158,16 +177,16 @@ impl Dataplane {
     ///
     /// See [`OpenError`], especially [`OpenError::device_is_gone`].
     pub fn attach(&mut self, door: DeviceDoor, index: u32, name: &str) -> Result<(), OpenError> {
-        attach::attach_device(&mut self.programs, &self.pins, door, index, name)
+        attach::attach_device(&mut self.programs, &mut self.hooks, door, index, name)
     }
 
     /// Closes the door of a device. Nothing happens if there is none.
     ///
     /// # Errors
     ///
-    /// When a pin can not be removed.
+    /// When the kernel does not let go of a program.
     pub fn detach(&mut self, index: u32) -> Result<(), OpenError> {
-        attach::detach(&self.pins, index)
+        attach::detach(&mut self.hooks, index)
     }
 
     /// Closes every device's door but those of these interface indexes, and answers which were closed: after a restart,
@@ -175,9 +194,9 @@ impl Dataplane {
     ///
     /// # Errors
     ///
-    /// When a pin can not be removed.
+    /// When the kernel does not let go of a program.
     pub fn detach_others(&mut self, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>, OpenError> {
-        attach::detach_others(&self.pins, keep)
+        attach::detach_others(&mut self.hooks, keep)
     }
 
     /// What the maps hold now.
@@ -208,7 +227,8 @@ impl Dataplane {
         StalePeers::open(&mut self.programs, &self.pins)
     }
 
-    /// Takes everything that kproxy pinned below the directory out of the kernel, and nothing else.
+    /// Takes everything that kproxy pinned below the directory out of the kernel, and its programs off the devices of
+    /// this network namespace, and nothing else.
     ///
     /// # Errors
     ///

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use kproxy_common::{Settings, maps};
 
+use super::hooks::DeviceHooks;
 use crate::plan::Capacity;
 
 /// How and where to open the data plane.
@@ -17,6 +18,8 @@ pub struct Options {
     pub sizes: Sizes,
     /// Constants of the kernel programs. `node_namespace` is filled in if it is 0: by the caller's network namespace.
     pub settings: Settings,
+    /// How programs are put on devices.
+    pub device_hooks: DeviceHooks,
 }
 
 /// Entries per map.

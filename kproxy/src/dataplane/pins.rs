@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use kproxy_common::maps::LAYOUT_VERSION;
 
 use super::error::OpenError;
+use super::hooks;
 use super::sys::link::Link;
 use super::sys::pin::{self, Kind};
 
@@ -82,10 +83,6 @@ impl Pins {
     pub(super) fn cgroup_link(&self, program: &str) -> PathBuf {
         self.links().join(program)
     }
-
-    pub(super) fn device_link(&self, program: &str, index: u32) -> PathBuf {
-        self.links().join(format!("{program}-{index}"))
-    }
 }
 
 /// Where things of the present layout are pinned below a pin directory, whoever owns that.
@@ -111,14 +108,14 @@ fn lock(root: &Path) -> io::Result<File> {
 /// What `kproxy cleanup` took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemovedReport {
-    /// Programs taken off their hooks.
+    /// Programs taken off their hooks, pinned links and filters alike.
     pub links: usize,
     /// Maps unpinned; the kernel frees them when nobody uses them any more.
     pub maps: usize,
 }
 
-/// Takes every program that kproxy pinned below the directory off its hook, unpins its maps and removes the
-/// directory. Things in it that kproxy did not make stay, and so does the directory then. Nothing there is fine.
+/// Takes every program of the kproxy with this pin directory off its hook, unpins its maps and removes the directory.
+/// Things in it that kproxy did not make stay, and so does the directory then. Nothing there is fine.
 ///
 /// # Errors
 ///
@@ -126,8 +123,9 @@ pub struct RemovedReport {
 pub(super) fn remove_all(root: &Path) -> Result<RemovedReport, OpenError> {
     let mut report = RemovedReport::default();
     let _lock = match lock(root) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(report),
+        Ok(lock) => Some(lock),
+        // Filters do not need it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(OpenError::Busy {
                 path: root.to_owned(),
@@ -141,6 +139,7 @@ pub(super) fn remove_all(root: &Path) -> Result<RemovedReport, OpenError> {
             });
         }
     };
+    report.links += hooks::remove_filters(root)?;
     // Every layout version: an older kproxy may have left things as well.
     for version in children(root)?.into_iter().filter(|path| is_version(path)) {
         let RemovedReport { links, maps } = remove_version(&version)?;

@@ -60,7 +60,9 @@ pub(super) fn deciding<'a>(counted: impl IntoIterator<Item = &'a Counter>) -> Op
 /// What an outcome means for the packet. `None` if it is only a remark.
 fn verdict(counter: Counter) -> Option<Verdict> {
     Some(match counter {
-        Counter::New | Counter::Established | Counter::Reply | Counter::Hairpin => Verdict::Forward,
+        Counter::New | Counter::Established | Counter::Reply | Counter::Hairpin | Counter::IcmpError => {
+            Verdict::Forward
+        }
         Counter::Rejected | Counter::RejectedPort | Counter::TooBig | Counter::TimeExceeded => {
             Verdict::Reject
         }
@@ -72,12 +74,18 @@ fn verdict(counter: Counter) -> Option<Verdict> {
         | Counter::DroppedForwarding
         | Counter::DroppedPorts
         | Counter::DroppedMap
-        | Counter::DroppedRewrite => Verdict::Drop,
+        | Counter::DroppedRewrite
+        | Counter::DroppedFragment
+        | Counter::DroppedSctpFragment => Verdict::Drop,
         Counter::NoFrontend
         | Counter::LeftToPacket
         | Counter::Fragment
+        | Counter::FragmentRequeued
+        | Counter::FragmentLost
         | Counter::Malformed
-        | Counter::OtherProtocol => Verdict::Pass,
+        | Counter::OtherProtocol
+        | Counter::IcmpUnknown
+        | Counter::Echo => Verdict::Pass,
         Counter::Promoted
         | Counter::PortTranslated
         | Counter::Affinity
@@ -146,8 +154,17 @@ pub(super) fn reason(
         Counter::OtherProtocol => {
             format!("{protocol} of the node's own processes has no door, since the socket door knows TCP and UDP")
         }
-        Counter::Fragment => "a fragment, which is left alone".into(),
+        Counter::Fragment => "a fragment, which is left alone as the first one was".into(),
+        Counter::FragmentRequeued => "a fragment that waits for the first one, which has the ports".into(),
+        Counter::FragmentLost => "a fragment whose first one did not come in time, so it is left alone".into(),
+        Counter::DroppedFragment => "a fragment whose first one was dropped or did not come in time".into(),
+        Counter::DroppedSctpFragment => {
+            "the checksum of a fragmented SCTP packet can not be corrected for the ports that it would need".into()
+        }
         Counter::Malformed => "its headers can not be read".into(),
+        Counter::IcmpError => "an error about one of its packets, which goes back to the sender of that".into(),
+        Counter::IcmpUnknown => "an error about a packet that was not translated here, which is left alone".into(),
+        Counter::Echo => "an echo request, which is answered for the service".into(),
         Counter::Promoted => "the peer has answered for the first time".into(),
         Counter::PortTranslated => "its source port was taken".into(),
         Counter::Affinity => "the service keeps this client with the backend it had before".into(),

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
-    DeviceFlags, DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId,
-    Settings, SnatKey, SocketFlow, SocketFlowKey, Tuple,
+    DeviceFlags, DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds,
+    PortSearch, RangeSetId, Settings, SnatKey, SocketFlow, SocketFlowKey, Tuple,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -209,6 +209,15 @@ impl<T: Tables> Tables for Replay<'_, T> {
         self.own_flows(age).borrow_mut().insert(*key, None);
     }
 
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.below.fragment(key)
+    }
+
+    // A question is about one packet.
+    fn insert_fragment(&self, _key: &FragmentKey, _fragment: &Fragment, _existing: Existing) {}
+
+    fn remove_fragment(&self, _key: &FragmentKey) {}
+
     fn socket_flow(&self, key: &SocketFlowKey) -> Option<SocketFlow> {
         let own = self.socket_flows.borrow().get(key).copied();
         let flow = own.unwrap_or_else(|| self.below.socket_flow(key));
@@ -233,6 +242,10 @@ impl<T: Tables> Tables for Replay<'_, T> {
 
     fn now(&self) -> Nanoseconds {
         self.below.now()
+    }
+
+    fn precise_now(&self) -> Nanoseconds {
+        self.below.precise_now()
     }
 
     fn random(&self) -> u32 {

@@ -148,6 +148,8 @@ impl Packet for Buffer {
         self.sockets.contains(tuple)
     }
 
+    fn reach(&mut self, _offset: usize) {}
+
     fn load<T: Pod>(&self, offset: usize) -> Option<T> {
         let bytes = self.bytes.get(offset..offset.checked_add(size_of::<T>())?)?;
         Some(bytemuck::pod_read_unaligned(bytes))
@@ -175,6 +177,9 @@ impl Packet for Buffer {
         }
         Some(())
     }
+
+    // No device has summed anything up.
+    fn note_change(&mut self, _change: Difference) {}
 
     fn reshape(&mut self, length: usize, room: usize) -> Option<()> {
         if length > self.bytes.len() || length < ETHERNET {

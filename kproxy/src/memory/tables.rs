@@ -10,8 +10,8 @@ use crate::model::Cidr;
 use crate::plan::{Action, Plan};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
-    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, Settings,
-    SnatKey, SocketFlow, SocketFlowKey, Tuple, maps,
+    DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
+    RangeSetId, Settings, SnatKey, SocketFlow, SocketFlowKey, Tuple, maps,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -30,6 +30,7 @@ pub struct MemoryTables {
     service_cidrs: BTreeMap<u32, AddressRange>,
     node_addresses: BTreeMap<Family, Address>,
     port_searches: RefCell<HashMap<SnatKey, PortSearch>>,
+    fragments: RefCell<HashMap<FragmentKey, Fragment>>,
     /// The addresses that the local-traffic detector takes for pods'.
     pub pod_ranges: BTreeMap<Family, AddressRange>,
     /// What is known about devices.
@@ -66,6 +67,7 @@ impl MemoryTables {
             service_cidrs: BTreeMap::new(),
             node_addresses: BTreeMap::new(),
             port_searches: RefCell::default(),
+            fragments: RefCell::default(),
             pod_ranges: BTreeMap::new(),
             devices: BTreeMap::new(),
             counters: RefCell::default(),
@@ -297,6 +299,21 @@ impl Tables for MemoryTables {
         self.flows(age).borrow_mut().remove(key);
     }
 
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn insert_fragment(&self, key: &FragmentKey, fragment: &Fragment, existing: Existing) {
+        let mut fragments = self.fragments.borrow_mut();
+        if existing == Existing::Replace || !fragments.contains_key(key) {
+            fragments.insert(*key, *fragment);
+        }
+    }
+
+    fn remove_fragment(&self, key: &FragmentKey) {
+        self.fragments.borrow_mut().remove(key);
+    }
+
     fn socket_flow(&self, key: &SocketFlowKey) -> Option<SocketFlow> {
         self.socket_flows.borrow().get(key).copied()
     }
@@ -318,6 +335,10 @@ impl Tables for MemoryTables {
     }
 
     fn now(&self) -> Nanoseconds {
+        self.now.get()
+    }
+
+    fn precise_now(&self) -> Nanoseconds {
         self.now.get()
     }
 

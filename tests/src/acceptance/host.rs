@@ -8,6 +8,7 @@ use kproxy_ebpf::{Action, Packet as _, Scratch, forward, reject, reply};
 
 use super::row::{Half, Row};
 use super::simulation::{Fate, Hook, Machine, Simulation};
+use super::uplink;
 use super::world::{FAMILIES, NODE, NODE_NAMESPACE};
 use crate::host::{Buffer, MemoryTables, Programmer};
 
@@ -26,6 +27,7 @@ impl HostMachine {
         let mut tables = MemoryTables::new(seed);
         tables.settings.node_namespace = NODE_NAMESPACE;
         tables.settings.loopback_node_ports = Settings::loopback_node_ports(FAMILIES);
+        tables.pod_ranges = uplink::pod_ranges();
         Self {
             programmer: Programmer::new(NODE, Sizes::default().capacity()),
             tables,
@@ -41,18 +43,36 @@ pub fn play(row: &Row) -> anyhow::Result<()> {
     Simulation::new(HostMachine::new(1)).play(row)
 }
 
+/// A packet as it is at a hook of [`NODE`], one or many in one.
+#[must_use]
+pub fn packet(hook: Hook, bytes: Vec<u8>, segment_size: u32) -> Buffer {
+    let device = match hook {
+        Hook::Ingress | Hook::Egress => uplink::POD_DEVICE,
+        Hook::UplinkIngress | Hook::UplinkEgress => uplink::DEVICE,
+    };
+    Buffer::new(bytes)
+        .by(device)
+        .among(uplink::routes())
+        .in_segments_of(segment_size)
+}
+
 /// What a hook of the kernel binary does with a packet.
 #[must_use]
 pub fn run(tables: &MemoryTables, hook: Hook, mut packet: Buffer) -> Fate {
+    let scratch = &mut Scratch::default();
     let verdict = match hook {
-        Hook::Ingress => forward::pod_ingress(&mut packet, tables, &mut Scratch::default()),
-        Hook::Egress => reply::pod_egress(&mut packet, tables, &mut Scratch::default()),
+        Hook::Ingress => forward::pod_ingress(&mut packet, tables, scratch),
+        Hook::Egress => reply::pod_egress(&mut packet, tables, scratch),
+        Hook::UplinkIngress => forward::uplink_ingress(&mut packet, tables, scratch),
+        Hook::UplinkEgress => reply::uplink_egress(&mut packet, tables, scratch),
     };
     let returned = match verdict.action() {
         Action::Continue => return Fate::On(packet.bytes),
+        Action::Forward => return Fate::Forwarded(packet.bytes),
         Action::Drop => None,
         Action::TurnAround => packet.turn_around(),
-        Action::Forward => Some(()),
+        // Once more by the same device.
+        Action::Requeue => Some(()),
         Action::Refuse(refusal) => reject::refuse(&mut packet, tables, refusal),
     };
     match returned {
@@ -68,8 +88,8 @@ impl Machine for HostMachine {
         Ok(())
     }
 
-    fn run(&mut self, hook: Hook, bytes: Vec<u8>) -> anyhow::Result<Fate> {
-        Ok(run(&self.tables, hook, Buffer::new(bytes)))
+    fn run(&mut self, hook: Hook, bytes: Vec<u8>, segment_size: u32) -> anyhow::Result<Fate> {
+        Ok(run(&self.tables, hook, packet(hook, bytes, segment_size)))
     }
 
     fn wait(&mut self, time: Duration) {

@@ -18,7 +18,6 @@ pub struct Service {
     ready: Vec<&'static str>,
     terminating: Vec<&'static str>,
     local: bool,
-    sctp_target: Option<u16>,
     external: Outside,
     affinity_seconds: Option<u32>,
 }
@@ -53,7 +52,6 @@ pub fn web(ready: &[&'static str]) -> Service {
         ready: ready.to_vec(),
         terminating: Vec::new(),
         local: false,
-        sctp_target: None,
         external: Outside::default(),
         affinity_seconds: None,
     }
@@ -91,7 +89,7 @@ impl Service {
     /// Served over SCTP as well, on this port of its pods. Rows send its packets: not every kernel has sockets for it.
     #[must_use]
     pub fn sctp(mut self, target: u16) -> Self {
-        self.sctp_target = Some(target);
+        self.ports.push((Protocol::Sctp, PORT, target));
         self
     }
 
@@ -116,7 +114,7 @@ impl Service {
         self
     }
 
-    /// Its first port is also served under this port of every node; SCTP is not.
+    /// Its first port is also served under this port of every node.
     #[must_use]
     pub fn node_port(mut self, port: u16) -> Self {
         self.external.node_port = Some(port);
@@ -176,9 +174,6 @@ impl Service {
                 "nodePort": self.external.node_port.filter(|_| first == Some(*port)),
             })
         });
-        let sctp = self
-            .sctp_target
-            .map(|target| json!({"name": "sctp", "protocol": "SCTP", "port": PORT, "targetPort": target}));
         let addresses = FAMILIES.map(|family| cluster_ip(self.number, family));
         let Outside {
             node_port,
@@ -212,7 +207,7 @@ impl Service {
                 "loadBalancerSourceRanges": source_ranges,
                 "sessionAffinity": if self.affinity_seconds.is_some() { "ClientIP" } else { "None" },
                 "sessionAffinityConfig": self.affinity_seconds.map(|it| json!({"clientIP": {"timeoutSeconds": it}})),
-                "ports": ports.chain(sctp).collect::<Vec<_>>(),
+                "ports": ports.collect::<Vec<_>>(),
             },
             "status": {"loadBalancer": {"ingress": ingress.collect::<Vec<_>>()}},
         })
@@ -222,14 +217,11 @@ impl Service {
         let ports = self.ports.iter().map(|(protocol, port, target)| {
             json!({"name": port_name(*protocol, *port), "protocol": protocol.name(), "port": target})
         });
-        let sctp = self
-            .sctp_target
-            .map(|target| json!({"name": "sctp", "protocol": "SCTP", "port": target}));
         let endpoint = |name: &&'static str, terminating: bool| {
             let pod = Pod::named(name);
             json!({
                 "addresses": [pod.address(family)],
-                "nodeName": pod.node,
+                "nodeName": pod.node_name(),
                 "conditions": {"ready": !terminating, "serving": true, "terminating": terminating},
             })
         };
@@ -244,7 +236,7 @@ impl Service {
                 "labels": {"kubernetes.io/service-name": self.name},
             },
             "addressType": family.to_string(),
-            "ports": ports.chain(sctp).collect::<Vec<_>>(),
+            "ports": ports.collect::<Vec<_>>(),
             "endpoints": ready.chain(terminating).collect::<Vec<_>>(),
         })
     }

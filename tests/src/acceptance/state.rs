@@ -5,18 +5,22 @@ use serde_json::{Value, json};
 pub use super::service::{PORT, SHOP, Service, WEB, shop, web};
 use super::world::{FAMILIES, NODES, Pod, SERVICE_CIDRS};
 
-/// TCP or UDP.
+/// TCP, UDP or SCTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP. Not every kernel has sockets for it: rows that speak it play packet by packet.
+    Sctp,
 }
 
 impl Protocol {
-    /// Both.
+    /// Those that every kernel has sockets for.
     pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+    /// All of them.
+    pub const EVERY: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
     /// As manifests spell it.
     #[must_use]
@@ -24,6 +28,7 @@ impl Protocol {
         match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use kproxy::dataplane::{Dataplane, Options, Sizes};
-use kproxy::node::mounts;
+use kproxy::node::{features, mounts};
 use kproxy_common::Settings;
 use nix::sys::signal::{SigSet, Signal};
 
@@ -40,6 +40,7 @@ impl Place {
                 ..Sizes::default()
             },
             settings: Settings::DEFAULT,
+            device_hooks: features::device_hooks(),
         };
         Ok(Self { options, stopped })
     }

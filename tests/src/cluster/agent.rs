@@ -15,7 +15,7 @@ use super::{
     node::Node,
     process::{Process, binary},
 };
-use crate::container::Container;
+use crate::{container::Container, patience::patience};
 
 /// How long a stop, or a clean-up, may take.
 pub(super) const STOP_BOUND: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ impl AgentOptions {
             source,
             arguments: Vec::new(),
             log: "info".to_owned(),
-            ready_within: READY_WITHIN,
+            ready_within: patience(READY_WITHIN),
             program: None,
         }
     }
@@ -109,7 +109,7 @@ impl Agent {
 
     pub(super) fn start_container(node: &Node, container: &Container, folder: &Path) -> anyhow::Result<Self> {
         let process = run_container(node, container, folder)?;
-        Self::of(node, process).until_ready(READY_WITHIN)
+        Self::of(node, process).until_ready(patience(READY_WITHIN))
     }
 
     fn of(node: &Node, process: Process) -> Self {
@@ -187,7 +187,7 @@ impl Agent {
     /// When it does not end, or not with 0.
     pub fn stop(mut self) -> anyhow::Result<()> {
         self.process.signal(Signal::SIGTERM)?;
-        let status = self.process.wait(STOP_BOUND)?;
+        let status = self.process.wait(patience(STOP_BOUND))?;
         ensure!(
             status.success(),
             "kproxy on node {} ended with {status}:\n{}",
@@ -212,7 +212,7 @@ impl Agent {
     /// When it was gone already.
     pub fn kill(mut self) -> anyhow::Result<ExitStatus> {
         self.process.signal(Signal::SIGKILL)?;
-        self.process.wait(STOP_BOUND)
+        self.process.wait(patience(STOP_BOUND))
     }
 }
 

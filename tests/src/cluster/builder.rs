@@ -21,6 +21,9 @@ pub enum Cni {
     RoutedVeth,
     /// The pods' cables are ports of a bridge `cni0` that has the gateway's address, as the CNI plugin `bridge` does it.
     Bridge,
+    /// The same on each node, and between nodes an overlay: pods' packets travel in VXLAN, and what is on the switch knows no
+    /// way to a pod. Packets are shorter by what that takes.
+    Vxlan,
 }
 
 /// A cluster in words.

@@ -16,7 +16,10 @@ use super::{
     namespace::Namespace,
     process::{Process, binary},
 };
-use crate::echo::{Options, Report, Totals, load::Event};
+use crate::{
+    echo::{Options, Report, Totals, load::Event},
+    patience::patience,
+};
 
 /// How long a process may take for what it does at once.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -150,7 +153,7 @@ impl Host {
         let server = self.run(via, &arguments)?;
         let listens = server
             .stdout()
-            .wait_for(PROMPT, |line| line.contains("listening").then_some(()));
+            .wait_for(patience(PROMPT), |line| line.contains("listening").then_some(()));
         listens.with_context(|| {
             format!(
                 "the echo server in {} does not listen: {}",
@@ -167,7 +170,7 @@ impl Host {
     /// When it does not end in the time its options allow, or fails other than in its reports.
     pub fn ask(&self, via: Via, options: &Options) -> anyhow::Result<Vec<Report>> {
         let requests = u32::try_from(options.count).context("too many requests for a test")?;
-        let bound = PROMPT + (options.interval + options.timeout) * requests;
+        let bound = patience(PROMPT) + (options.interval + options.timeout) * requests;
         let mut client = self.run(via, &with_command("client", options))?;
         let status = client.wait(bound)?;
         ensure!(
@@ -235,7 +238,7 @@ impl Load {
     /// When it does not stop or has failed.
     pub fn stop(mut self) -> anyhow::Result<(Totals, Vec<Report>)> {
         self.process.signal(Signal::SIGTERM)?;
-        self.process.wait(PROMPT)?;
+        self.process.wait(patience(PROMPT))?;
         let totals = self.events().find_map(|event| match event {
             Event::Totals(totals) => Some(totals),
             Event::Progress(_) | Event::Failure(_) => None,

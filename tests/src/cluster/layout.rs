@@ -67,6 +67,8 @@ const SWITCH: Addresses = Addresses {
 const FIRST_CLIENT: u16 = 100;
 /// Pods count from here in their node's range: `.1` is the bridge's.
 const FIRST_POD: u16 = 2;
+/// The last address of a node's range.
+const LAST: u16 = 254;
 
 impl Layout {
     /// Gives everything in the description its names and addresses. `prefix` starts every namespace name.
@@ -114,12 +116,24 @@ impl NodeLayout {
         in_node(self.number, 1)
     }
 
+    /// The node's own addresses in the overlay, if there is one.
+    #[must_use]
+    pub fn overlay(&self) -> Addresses {
+        overlay(self.number)
+    }
+
     /// The node's pod ranges, IPv4 and IPv6.
     #[must_use]
     pub fn pod_ranges(&self) -> [String; 2] {
         let Addresses { v4, v6 } = in_node(self.number, 0);
         [format!("{v4}/24"), format!("{v6}/64")]
     }
+}
+
+/// The addresses of the node of this number in the overlay: behind those of its pods.
+#[must_use]
+pub fn overlay(node: u16) -> Addresses {
+    in_node(node, LAST)
 }
 
 fn on_switch(number: u16) -> Addresses {

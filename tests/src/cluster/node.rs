@@ -10,7 +10,7 @@ use super::{
     host::Host,
     process::Process,
 };
-use crate::container::Container;
+use crate::{container::Container, patience::patience};
 
 /// A node of a cluster.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Node {
     /// When it fails, with its words.
     pub fn run_cleanup(&self) -> anyhow::Result<()> {
         let mut process = agent::run(self, None, "cleanup", &[], "info")?;
-        let status = process.wait(agent::STOP_BOUND)?;
+        let status = process.wait(patience(agent::STOP_BOUND))?;
         ensure!(
             status.success(),
             "kproxy cleanup on node {} failed:\n{}",

@@ -15,6 +15,8 @@ const ROUTED_GATEWAY_V4: &str = "169.254.1.1";
 const ROUTED_GATEWAY_V6: &str = "fe80::1";
 /// Fixed, because a bridge's own address otherwise changes with its ports, under the feet of its neighbours.
 const BRIDGE_ADDRESS: &str = "02:00:00:00:00:01";
+/// A node's device in the overlay.
+const OVERLAY: &str = "vxlan0";
 
 /// A path below `/proc/sys` and what to write there.
 pub type Sysctl = (String, &'static str);
@@ -72,7 +74,9 @@ pub fn switch_routes(layout: &Layout) -> Vec<String> {
         "route add unreachable 0.0.0.0/0".to_owned(),
         "route add unreachable ::/0".to_owned(),
     ];
-    lines.extend(layout.nodes.iter().flat_map(routes_to_pods_of));
+    if layout.cni != Cni::Vxlan {
+        lines.extend(layout.nodes.iter().flat_map(routes_to_pods_of));
+    }
     lines
 }
 
@@ -80,8 +84,13 @@ pub fn switch_routes(layout: &Layout) -> Vec<String> {
 #[must_use]
 pub fn node(layout: &Layout, node: &NodeLayout) -> Vec<String> {
     let mut lines = host_on_switch(layout, &node.host);
-    for other in layout.nodes.iter().filter(|other| other.number != node.number) {
-        lines.extend(routes_to_pods_of(other));
+    let others = layout.nodes.iter().filter(|other| other.number != node.number);
+    match layout.cni {
+        Cni::RoutedVeth | Cni::Bridge => lines.extend(others.flat_map(routes_to_pods_of)),
+        Cni::Vxlan => {
+            lines.extend(overlay(node));
+            lines.extend(others.flat_map(routes_through_the_overlay));
+        }
     }
     match layout.cni {
         // As Calico does for its block: an address of our range without a pod is nobody's, and must not loop.
@@ -89,10 +98,10 @@ pub fn node(layout: &Layout, node: &NodeLayout) -> Vec<String> {
             node.pod_ranges()
                 .map(|range| format!("route add unreachable {range}")),
         ),
-        Cni::Bridge => {
-            let gateway = node.gateway();
+        Cni::Bridge | Cni::Vxlan => {
+            let (gateway, mtu) = (node.gateway(), mtu(layout.cni));
             lines.extend([
-                format!("link add cni0 address {BRIDGE_ADDRESS} type bridge mcast_snooping 0"),
+                format!("link add cni0 mtu {mtu} address {BRIDGE_ADDRESS} type bridge mcast_snooping 0"),
                 "link set cni0 up".to_owned(),
                 format!("address add {}/24 dev cni0", gateway.v4),
                 format!("address add {}/64 dev cni0 nodad", gateway.v6),
@@ -113,8 +122,9 @@ fn pod_device(cni: Cni, pod: &HostLayout) -> Vec<String> {
         addresses,
         device,
     } = pod;
+    let mtu = mtu(cni);
     let mut lines = vec![format!(
-        "link add {device} type veth peer name eth0 netns {namespace}"
+        "link add {device} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {namespace}"
     )];
     match cni {
         Cni::RoutedVeth => lines.extend([
@@ -124,7 +134,7 @@ fn pod_device(cni: Cni, pod: &HostLayout) -> Vec<String> {
             format!("route add {}/32 dev {device} scope link", addresses.v4),
             format!("route add {}/128 dev {device}", addresses.v6),
         ]),
-        Cni::Bridge => lines.push(format!("link set {device} master cni0 up")),
+        Cni::Bridge | Cni::Vxlan => lines.push(format!("link set {device} master cni0 up")),
     }
     lines
 }
@@ -135,6 +145,36 @@ pub fn node_sysctls(layout: &Layout, node: &NodeLayout) -> Vec<Sysctl> {
     match layout.cni {
         Cni::RoutedVeth => node.pods.iter().flat_map(|pod| proxy_arp(&pod.device)).collect(),
         Cni::Bridge => Vec::new(),
+        // What a pod sends to another node by its address on the switch is answered through the overlay.
+        Cni::Vxlan => ["eth0", OVERLAY]
+            .map(|device| (format!("net/ipv4/conf/{device}/rp_filter"), "2"))
+            .to_vec(),
+    }
+}
+
+/// A node's place in the overlay: nodes find each other by multicast on the switch.
+fn overlay(node: &NodeLayout) -> Vec<String> {
+    let (local, own, mtu) = (node.host.addresses.v4, node.overlay(), mtu(Cni::Vxlan));
+    vec![
+        format!(
+            "link add {OVERLAY} mtu {mtu} type vxlan id 42 group 239.0.0.42 dev eth0 local {local} dstport 4789"
+        ),
+        format!("link set {OVERLAY} up"),
+        format!("address add {}/32 dev {OVERLAY}", own.v4),
+        format!("address add {}/128 dev {OVERLAY} nodad", own.v6),
+    ]
+}
+
+fn routes_through_the_overlay(other: &NodeLayout) -> impl Iterator<Item = String> {
+    let ways = other.pod_ranges().into_iter().zip(other.overlay().both());
+    ways.map(|(range, via)| format!("route add {range} via {via} dev {OVERLAY} onlink"))
+}
+
+/// What fits: VXLAN over IPv4 takes 50 bytes of an Ethernet frame (RFC 7348 section 5).
+const fn mtu(cni: Cni) -> u16 {
+    match cni {
+        Cni::RoutedVeth | Cni::Bridge => 1500,
+        Cni::Vxlan => 1450,
     }
 }
 
@@ -159,7 +199,7 @@ pub fn pod(layout: &Layout, node: &NodeLayout, pod: &HostLayout) -> Vec<String> 
                     .map(|via| format!("route add default via {via} dev eth0")),
             );
         }
-        Cni::Bridge => {
+        Cni::Bridge | Cni::Vxlan => {
             lines.extend(addresses(pod, "eth0", [24, 64]));
             lines.extend(
                 node.gateway()

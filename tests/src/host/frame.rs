@@ -14,7 +14,8 @@ use super::sctp;
 pub const HOST_MAC: [u8; 6] = [0xee; 6];
 /// Ethernet address of every pod.
 pub const POD_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
-const HOPS: u8 = 63;
+/// Time to live, or hop limit, of what a pod sends.
+pub const HOPS: u8 = 63;
 
 /// TCP flags of a packet to send; all of them but SYN and RST go with ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Frame {
     pub options: bool,
     /// TCP options.
     pub tcp_options: bool,
+    /// Time to live, or hop limit.
+    pub hops: u8,
 }
 
 impl Frame {
@@ -72,6 +75,7 @@ impl Frame {
             payload: Vec::new(),
             options: false,
             tcp_options: false,
+            hops: HOPS,
         }
     }
 
@@ -92,7 +96,7 @@ impl Frame {
             (IpAddr::V4(source), IpAddr::V4(destination)) if self.options => {
                 let mut header = etherparse::Ipv4Header::new(
                     0,
-                    HOPS,
+                    self.hops,
                     IpNumber::TCP,
                     source.octets(),
                     destination.octets(),
@@ -105,10 +109,10 @@ impl Frame {
                 ))
             }
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                ethernet.ipv4(source.octets(), destination.octets(), HOPS)
+                ethernet.ipv4(source.octets(), destination.octets(), self.hops)
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                ethernet.ipv6(source.octets(), destination.octets(), HOPS)
+                ethernet.ipv6(source.octets(), destination.octets(), self.hops)
             }
             _ => bail!("{} and {} are of two families", self.source, self.destination),
         };
@@ -271,6 +275,23 @@ pub fn addresses(bytes: &[u8]) -> anyhow::Result<(IpAddr, IpAddr)> {
         ),
         NetSlice::Arp(_) => bail!("an ARP packet"),
     })
+}
+
+/// Time to live, or hop limit, of a packet.
+///
+/// # Errors
+/// When it is not IP.
+pub fn hops(bytes: &[u8]) -> anyhow::Result<u8> {
+    Ok(
+        match SlicedPacket::from_ethernet(bytes)?
+            .net
+            .context("no network header")?
+        {
+            NetSlice::Ipv4(ip) => ip.header().ttl(),
+            NetSlice::Ipv6(ip) => ip.header().hop_limit(),
+            NetSlice::Arp(_) => bail!("an ARP packet"),
+        },
+    )
 }
 
 /// A packet that was read.

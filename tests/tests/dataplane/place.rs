@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::programs::links::{FdLink, PinnedLink};
 use kproxy::dataplane::{Dataplane, Options, Sizes};
+use kproxy::node::features;
 use kproxy::plan::{Applied, BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
 use kproxy_common::{
     Address, BackendFlags, Family, FrontendFlags, FrontendKey, Port, Protocol, Settings, maps,
@@ -51,6 +52,7 @@ impl Place {
                 cgroup,
                 sizes: SIZES,
                 settings: Settings::DEFAULT,
+                device_hooks: features::device_hooks(),
             },
         }
     }

@@ -7,6 +7,7 @@ use kproxy::config::{self, LocalDetector};
 use kproxy::dataplane::{Dataplane, MapFill, Pinned};
 use kproxy::explain::{Answer, LiveExplainer, Paper, Question, Verdict, Via, live};
 use kproxy::model::{parse_address, parse_cidr};
+use kproxy_tests::acceptance::kernel::network::NO_CONTEXT;
 use kproxy_tests::acceptance::kernel::place::Place;
 use kproxy_tests::acceptance::kernel::programs::Programs;
 use kproxy_tests::acceptance::simulation::Hook;
@@ -200,7 +201,8 @@ fn open_connections_and_affinity_count() {
             to.parse().unwrap(),
             Transport::Tcp(Tcp::Syn),
         );
-        programs.run(Hook::Ingress, &frame.bytes().unwrap()).unwrap();
+        let bytes = frame.bytes().unwrap();
+        programs.run(Hook::Ingress, &bytes, &NO_CONTEXT).unwrap();
     }
     let before = node.traces();
     let live = node.live();

@@ -3,10 +3,11 @@
 //! A [`Requirement`] knows how to look for one thing and how to get it. Looking is quick and changes nothing, so every
 //! other command does it first; getting needs root and apt, and otherwise becomes instructions.
 
-mod apt;
+pub(crate) mod apt;
 mod components;
 mod kubectl;
 mod linker;
+mod machines;
 mod mounts;
 mod rust;
 mod tools;
@@ -27,6 +28,8 @@ pub(crate) enum Purpose {
     Build,
     /// Compile, and run clusters of network namespaces.
     Run,
+    /// All that, also on other kernels.
+    Test,
 }
 
 /// Something that has to be on the machine.
@@ -52,7 +55,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     let start = Instant::now();
     let mut missing = Vec::new();
     println!("What kproxy needs on this machine:");
-    for requirement in requirements(Purpose::Run) {
+    for requirement in requirements(Purpose::Test) {
         match requirement.look() {
             Ok(found) => println!("  [ok]      {}: {found}", requirement.name()),
             Err(lack) => {
@@ -88,11 +91,14 @@ fn requirements(purpose: Purpose) -> Vec<Box<dyn Requirement>> {
         Box::new(rust::BpfCompiler),
         Box::new(linker::BpfLinker),
     ];
-    if purpose == Purpose::Run {
+    if purpose != Purpose::Build {
         requirements.push(Box::new(tools::Tools));
         requirements.push(Box::new(kubectl::Kubectl));
         requirements.push(Box::new(mounts::BpfFileSystem));
         requirements.push(Box::new(mounts::Cgroups));
+    }
+    if purpose == Purpose::Test {
+        requirements.push(Box::new(machines::Machines));
     }
     requirements
 }

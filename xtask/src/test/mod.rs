@@ -17,7 +17,7 @@ use crate::machine;
 use crate::setup::{self, Purpose};
 use leftovers::Watch;
 use step::{Outcome, Step};
-use totals::Totals;
+pub(crate) use totals::{Totals, parse as parse_totals};
 
 /// Runs everything, or only the tests whose name contains `filter`.
 pub(crate) fn run(filter: Option<&str>) -> ExitCode {
@@ -40,7 +40,7 @@ fn prepare() -> Result<Watch> {
         machine::is_root(),
         "the tests load BPF programs and make network namespaces; nothing was run: start it again as root"
     );
-    setup::ensure(Purpose::Run)?;
+    setup::ensure(Purpose::Test)?;
     Watch::start()
 }
 
@@ -68,6 +68,13 @@ fn steps(filter: Option<&str>) -> Vec<Step> {
         ["build", "--workspace"],
     ));
     steps.extend(tests(filter));
+    if filter.is_none() {
+        steps.push(Step::new(
+            "other kernels",
+            "the object loads and serves on Debian's 6.1 and 6.12",
+            ["run", "--package", "xtask", "--", "test", "kernels", "--quick"],
+        ));
+    }
     steps
 }
 

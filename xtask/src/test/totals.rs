@@ -5,13 +5,13 @@ use std::iter::Sum;
 
 /// How many tests passed and failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub(super) passed: u32,
-    pub(super) failed: u32,
+pub(crate) struct Totals {
+    pub(crate) passed: u32,
+    pub(crate) failed: u32,
 }
 
 /// Reads libtest's line `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
-pub(super) fn parse(line: &str) -> Option<Totals> {
+pub(crate) fn parse(line: &str) -> Option<Totals> {
     let counts = line.trim_start().strip_prefix("test result: ")?;
     let count = |word| {
         let mut parts = counts.split([';', '.']);

@@ -84,6 +84,7 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
         cgroup,
         sizes,
         settings: start::settings(&config, families),
+        device_hooks: own.device_hooks.unwrap_or_else(features::device_hooks),
     };
     let (mut dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
     follow_log(&mut tasks, &mut dataplane)?;

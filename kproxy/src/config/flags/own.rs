@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::cli::{LogFormat, PlaceArgs};
 use crate::config::own_document::KproxyConfiguration;
+use crate::dataplane::DeviceHooks;
 use crate::sizes::SizeArgs;
 
 /// The flags.
@@ -29,6 +30,10 @@ pub struct OwnFlags {
     /// [default: every device with an address that is no pod's].
     #[arg(long, value_name = "PATTERN,...", value_delimiter = ',')]
     pub uplink_devices: Vec<String>,
+
+    /// How programs are put on devices [default: tcx where the kernel has it, from Linux 6.6 on].
+    #[arg(long, value_enum)]
+    pub device_hooks: Option<DeviceHooks>,
 
     /// Directories with named network namespaces [default: /run/netns, /var/run/netns, /run/docker/netns].
     #[arg(long, value_name = "DIR,...", value_delimiter = ',')]
@@ -60,6 +65,7 @@ impl OwnFlags {
             places: PlaceArgs { pin_dir, cgroup },
             pod_devices,
             uplink_devices,
+            device_hooks,
             netns_dirs,
             remove_kube_proxy_rules,
             log_format,
@@ -72,6 +78,7 @@ impl OwnFlags {
             cgroup: cgroup.or(document.cgroup),
             pod_devices: devices(pod_devices, document.pod_devices),
             uplink_devices: devices(uplink_devices, document.uplink_devices),
+            device_hooks: device_hooks.or(document.device_hooks),
             log_format: log_format.or(document.log_format),
             sizes: sizes.or(&document.sizes),
             netns_dirs: netns_dirs.or(document.netns_dirs),

@@ -1,11 +1,12 @@
 //! Which programs are attached, and where.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use super::Pinned;
-use crate::dataplane::attach::SOCKET_DOOR;
-use crate::dataplane::doors;
+use crate::dataplane::attach::spot_of;
 use crate::dataplane::error::OpenError;
+use crate::dataplane::hooks;
 use crate::dataplane::pins::{children, version_path};
 use crate::dataplane::sys::link::{Hook, Link};
 
@@ -50,10 +51,15 @@ impl Pinned {
                 Hook::Cgroup { inode, .. } => Place::Cgroup(inode),
                 Hook::Device { index, .. } => Place::Device(index),
             };
-            let pin = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
             attached.push(Attached {
-                program: program_of(pin).to_owned(),
+                program: program_of(&path).to_owned(),
                 place,
+            });
+        }
+        for spot in hooks::filters(&self.root)? {
+            attached.push(Attached {
+                program: spot.program.to_owned(),
+                place: Place::Device(spot.index),
             });
         }
         attached.sort();
@@ -62,11 +68,9 @@ impl Pinned {
 }
 
 /// The program that a pin is named after; device links end in an interface index.
-fn program_of(pin: &str) -> &str {
-    let programs = SOCKET_DOOR.into_iter().chain(doors::programs());
-    programs
-        .map(|(name, _)| name)
-        .filter(|name| pin.starts_with(name))
-        .max_by_key(|name| name.len())
-        .unwrap_or(pin)
+fn program_of(pin: &Path) -> &str {
+    match spot_of(pin) {
+        Some(spot) => spot.program,
+        None => pin.file_name().and_then(OsStr::to_str).unwrap_or_default(),
+    }
 }

@@ -8,8 +8,8 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Map, MapData};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
-    DeviceIndex, Door, Family, Flow, Frontend, FrontendKey, Nanoseconds, PortSearch, RangeSetId, Settings,
-    SnatKey, SocketFlow, SocketFlowKey, SourceRange, Tuple, maps,
+    DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
+    RangeSetId, Settings, SnatKey, SocketFlow, SocketFlowKey, SourceRange, Tuple, maps,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 use nix::time::{ClockId, clock_gettime};
@@ -38,6 +38,7 @@ pub struct PinnedTables {
     pod_ranges: Vec<AddressRange>,
     devices: Hash<DeviceIndex, Device>,
     port_searches: Hash<SnatKey, PortSearch>,
+    fragments: Hash<FragmentKey, Fragment>,
     settings: Settings,
     chance: RandomState,
 }
@@ -69,6 +70,7 @@ impl Pinned {
             pod_ranges: pod_ranges.into_iter().map(bytemuck::cast).collect(),
             devices: self.hash(maps::DEVICES)?,
             port_searches: self.hash(maps::SNAT_PORTS)?,
+            fragments: self.hash(maps::FRAGMENTS)?,
             settings: self.settings()?,
             chance: RandomState::new(),
         })
@@ -169,6 +171,14 @@ impl Tables for PinnedTables {
 
     fn remove_flow(&self, _age: Age, _key: &Tuple) {}
 
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.get(key).ok().flatten()
+    }
+
+    fn insert_fragment(&self, _key: &FragmentKey, _fragment: &Fragment, _existing: Existing) {}
+
+    fn remove_fragment(&self, _key: &FragmentKey) {}
+
     fn socket_flow(&self, key: &SocketFlowKey) -> Option<SocketFlow> {
         self.socket_flows.get(key).ok().flatten()
     }
@@ -183,9 +193,12 @@ impl Tables for PinnedTables {
 
     /// The clock that the programs read, `bpf_ktime_get_coarse_ns`.
     fn now(&self) -> Nanoseconds {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map(std::time::Duration::from);
-        let nanoseconds = now.unwrap_or_default().as_nanos();
-        Nanoseconds(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+        read(ClockId::CLOCK_MONOTONIC_COARSE)
+    }
+
+    /// `bpf_ktime_get_ns`.
+    fn precise_now(&self) -> Nanoseconds {
+        read(ClockId::CLOCK_MONOTONIC)
     }
 
     fn random(&self) -> u32 {
@@ -196,4 +209,10 @@ impl Tables for PinnedTables {
     fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+fn read(clock: ClockId) -> Nanoseconds {
+    let now = clock_gettime(clock).map(std::time::Duration::from);
+    let nanoseconds = now.unwrap_or_default().as_nanos();
+    Nanoseconds(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }

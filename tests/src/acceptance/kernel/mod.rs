@@ -1,9 +1,10 @@
-//! Runner: the loaded programs of a pod door, packet by packet under `BPF_PROG_TEST_RUN`.
+//! Runner: the loaded programs of a pod's door and of an uplink, packet by packet under `BPF_PROG_TEST_RUN`.
 //!
 //! Maps are written by [`kproxy::dataplane`]. Every packet also goes through the library in memory, with the kernel's
 //! choices fed to it as chance, and both must agree on every byte. What this runner can not do: sockets (the kernel
 //! answers ENOTSUPP for their programs), the clock, and failing maps. Redirects are decided but not carried out.
 
+pub mod network;
 pub mod place;
 pub mod programs;
 mod shadow;
@@ -16,8 +17,10 @@ use kproxy::dataplane::Dataplane;
 use super::host::is_evicted;
 use super::row::{Half, Row};
 use super::simulation::{Fate, Hook, Machine, Simulation};
+use super::uplink;
 use super::world::NODE;
 use crate::host::{MemoryTables, Programmer};
+use network::Network;
 use place::Place;
 use programs::Programs;
 use shadow::Shadow;
@@ -28,6 +31,7 @@ pub struct KernelMachine {
     shadow: Shadow,
     dataplane: Dataplane,
     programs: Programs,
+    network: Network,
     // Last: removes what the others pinned.
     _place: Place,
 }
@@ -38,20 +42,23 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the programs.
+    /// Loads the programs. This thread moves to a network namespace of its own, where routes are as in the rows' cluster.
     ///
     /// # Errors
     /// When the kernel refuses, for example because this process is not root.
     pub fn load() -> anyhow::Result<Self> {
+        let network = Network::enter()?;
         let place = Place::new()?;
         let (dataplane, _) = Dataplane::open(&place.options)
             .context("cannot load the data plane; the kernel runner needs root (CAP_BPF, CAP_NET_ADMIN)")?;
         let programs = Programs::load(&place)?;
+        place.set_pod_ranges(&uplink::pod_ranges())?;
         let machine = KernelMachine {
             programmer: Programmer::new(NODE, place.options.sizes.capacity()),
-            shadow: Shadow::default(),
+            shadow: Shadow::new(),
             dataplane,
             programs,
+            network,
             _place: place,
         };
         Ok(Self {
@@ -78,9 +85,10 @@ impl Machine for KernelMachine {
         Ok(())
     }
 
-    fn run(&mut self, hook: Hook, bytes: Vec<u8>) -> anyhow::Result<Fate> {
-        let fate = self.programs.run(hook, &bytes)?;
-        self.shadow.follow(hook, &bytes, &fate)?;
+    fn run(&mut self, hook: Hook, bytes: Vec<u8>, segment_size: u32) -> anyhow::Result<Fate> {
+        let context = self.network.context(hook, segment_size);
+        let fate = self.programs.run(hook, &bytes, &context)?;
+        self.shadow.follow(hook, (&bytes, segment_size), &fate)?;
         Ok(fate)
     }
 

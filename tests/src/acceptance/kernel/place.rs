@@ -1,12 +1,15 @@
 //! A pin directory and a cgroup of one data plane, removed at its end.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
+use aya::maps::{Array, Map, MapData};
 use kproxy::dataplane::{Dataplane, Options, Sizes};
-use kproxy_common::{Settings, maps};
+use kproxy::node::features;
+use kproxy_common::{AddressRange, Family, Settings, maps};
 
 use crate::cluster::environment::Environment;
 
@@ -41,6 +44,7 @@ impl Place {
                     ..Sizes::default()
                 },
                 settings: Settings::DEFAULT,
+                device_hooks: features::device_hooks(),
             },
         })
     }
@@ -50,6 +54,22 @@ impl Place {
     pub fn map(&self, name: &str) -> PathBuf {
         let layout = format!("v{}", maps::LAYOUT_VERSION);
         self.options.pin_dir.join(layout).join("maps").join(name)
+    }
+
+    /// Says which addresses are pods'.
+    ///
+    /// # Errors
+    /// When no data plane is open here, or the kernel refuses.
+    pub fn set_pod_ranges(&self, ranges: &BTreeMap<Family, AddressRange>) -> anyhow::Result<()> {
+        let name = maps::POD_RANGES;
+        let map = MapData::from_pin(self.map(name)).with_context(|| format!("cannot open {name}"))?;
+        let mut map: Array<_, [u8; size_of::<AddressRange>()]> = Array::try_from(Map::Array(map))?;
+        for (family, range) in ranges {
+            let range: [u8; size_of::<AddressRange>()] = bytemuck::cast(*range);
+            map.set(maps::family_index(*family), range, 0)
+                .with_context(|| format!("cannot write {name} of {family}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The programs of a pod door, on the maps of a data plane.
+//! The programs of a pod's door and of an uplink, on the maps of a data plane.
 
 use anyhow::{Context, bail};
 use aya::maps::{HashMap, Map, MapData};
@@ -7,6 +7,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy::dataplane::OBJECT;
 use kproxy_common::{Flow, maps};
 
+use super::network::SkbContext;
 use super::place::Place;
 use crate::acceptance::host::is_evicted;
 use crate::acceptance::row::Half;
@@ -82,16 +83,19 @@ impl Programs {
     ///
     /// # Errors
     /// When the kernel does not run it, or it answers nonsense.
-    pub fn run(&self, hook: Hook, bytes: &[u8]) -> anyhow::Result<Fate> {
+    pub fn run(&self, hook: Hook, bytes: &[u8], context: &SkbContext) -> anyhow::Result<Fate> {
         let program = self.named(match hook {
             Hook::Ingress => "pod_ingress",
             Hook::Egress => "pod_egress",
+            Hook::UplinkIngress => "uplink_ingress",
+            Hook::UplinkEgress => "uplink_egress",
         })?;
         let mut out = vec![0; PACKET];
         let result = program
             .test_run(TestRunOptions {
                 data_in: Some(bytes),
                 data_out: Some(&mut out),
+                ctx_in: Some(context),
                 repeat: 1,
                 ..TestRunOptions::default()
             })
@@ -99,6 +103,8 @@ impl Programs {
         out.truncate(usize::try_from(result.data_size_out)?);
         Ok(match result.return_value {
             TC_ACT_UNSPEC => Fate::On(out),
+            // Whether it goes back or on is said to the redirect's helper alone; what goes back is addressed so.
+            TC_ACT_REDIRECT if out[..6] == bytes[..6] => Fate::Forwarded(out),
             TC_ACT_REDIRECT => Fate::Back(out),
             TC_ACT_SHOT => Fate::Gone,
             other => bail!("{hook:?} answered {other}"),

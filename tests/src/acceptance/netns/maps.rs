@@ -11,13 +11,15 @@ use kproxy_common::{
     AddressRange, Backend, BackendFlags, Frontend, FrontendKey, RangeSetId, SlotRun, SourceRange, maps,
 };
 
+use crate::acceptance::world::POD_RANGES;
 use crate::host::program::Wanted;
 
 /// Few enough that reading all of them takes no time.
 const BACKENDS: u32 = 512;
 const SLOTS: u32 = 4096;
 
-/// Arguments of `kproxy run` for maps of these sizes, and `NodePorts` on every address, which loopback is one of.
+/// Arguments of `kproxy run` for maps of these sizes, `NodePorts` on every address, which loopback is one of, and the
+/// addresses that are pods'.
 pub(super) fn arguments() -> Vec<String> {
     let sizes = [
         ("--backends", BACKENDS),
@@ -30,6 +32,7 @@ pub(super) fn arguments() -> Vec<String> {
         .flat_map(|(flag, entries)| [flag.to_owned(), entries.to_string()]);
     sizes
         .chain(["--nodeport-addresses".to_owned(), "0.0.0.0/0,::/0".to_owned()])
+        .chain(["--cluster-cidr".to_owned(), POD_RANGES.join(",")])
         .collect()
 }
 

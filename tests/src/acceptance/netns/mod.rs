@@ -9,20 +9,28 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tempfile::TempDir;
 
 use super::answered::Answered;
+use super::beside;
 use super::row::{End, Expect, Row, Step};
 use super::state::State;
 use super::world::{self, PODS, Pod, SERVED};
-use crate::cluster::{self, Agent, AgentOptions, Cluster, Cni, Host, Process};
+use crate::cluster::{self, Agent, AgentOptions, Cluster, Cni, Host, Process, ip};
 use crate::host::program::Wanted;
 use maps::Maps;
 use stream::Stream;
 
 /// How long a change may take until it is in the maps of every node. A bound, not a measure.
 const PROGRAMMED: Duration = Duration::from_secs(10);
+/// Clients keep the routes that they were given.
+const NO_REDIRECTS: [(&str, &str); 2] = [
+    ("net/ipv4/conf/all/accept_redirects", "0"),
+    ("net/ipv6/conf/all/accept_redirects", "0"),
+];
+/// Requests that are made at the same time.
+const BESIDE: usize = 8;
 /// How many connections follow each other on one port.
 const REUSES: u64 = 100;
 
@@ -46,6 +54,12 @@ impl Netns {
     /// When this process is not root, or the machine lacks something; the message says what to do.
     pub fn start(name: &str, cni: Cni) -> anyhow::Result<Self> {
         let cluster = world::builder(name, cni).build()?;
+        for client in world::OUTSIDERS {
+            let namespace = cluster.client(client.name).namespace();
+            // The node would tell of the switch, which knows no services.
+            namespace.set_sysctls(&NO_REDIRECTS.map(|(path, value)| (path.to_owned(), value)))?;
+            ip::batch(Some(namespace.name()), &world::routes_of_outsiders())?;
+        }
         let manifests = tempfile::tempdir()?;
         let serve = |pod: Pod| {
             cluster
@@ -75,6 +89,12 @@ impl Netns {
         })
     }
 
+    /// The cluster that rows play in.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Plays one row.
     ///
     /// # Errors
@@ -90,42 +110,65 @@ impl Netns {
         played.and_then(|()| std::mem::take(&mut self.answered).check())
     }
 
+    /// Plays rows: several of one state at the same time, see [`Row::is_beside`].
+    ///
+    /// # Errors
+    /// For each row what was not as expected.
+    pub fn play_group(&mut self, rows: &[&Row]) -> Vec<anyhow::Result<()>> {
+        let state = match rows {
+            [row, _, ..] => row.only_state(),
+            _ => None,
+        };
+        let Some(state) = state else {
+            return rows.iter().map(|row| self.play(row)).collect();
+        };
+        let programmed = self.program(&State::default()).and_then(|()| self.program(state));
+        if let Err(error) = programmed {
+            let error = format!("{error:#}");
+            return rows.iter().map(|_| Err(anyhow!("{error}"))).collect();
+        }
+        let cluster = &self.cluster;
+        beside::map(rows, BESIDE, |row| {
+            let mut answered = Answered::default();
+            let asked = row.asks().try_for_each(|ask| {
+                request::ask(host(cluster, ask.from), ask, &mut answered)
+                    .with_context(|| format!("when {} asks {}", ask.from.name, ask.to))
+            });
+            asked.and_then(|()| answered.check())
+        })
+    }
+
     fn step(&mut self, step: &Step) -> anyhow::Result<()> {
         match step {
             Step::State(state) => self.program(state),
             Step::Ask(ask) => match ask.kept {
                 None => {
                     let mut answered = std::mem::take(&mut self.answered);
-                    let asked = request::ask(self.host(ask.from), ask, &mut answered);
+                    let asked = request::ask(host(&self.cluster, ask.from), ask, &mut answered);
                     self.answered = answered;
                     asked
                 }
                 Some(name) => {
                     if !self.kept.contains_key(name) {
-                        let stream = Stream::open(self.host(ask.from), ask)?;
+                        let stream = Stream::open(host(&self.cluster, ask.from), ask)?;
                         self.kept.insert(name, stream);
                     }
                     let stream = self.kept.get_mut(name).context("it was just opened")?;
                     stream.ask(ask)
                 }
             },
-            Step::Alternate { ask, to } => request::alternate(self.host(ask.from), ask, *to),
-            Step::Reuse { ask, end: End::Reset } => request::reuse(self.host(ask.from), ask, REUSES),
+            Step::Alternate { ask, to } => request::alternate(host(&self.cluster, ask.from), ask, *to),
+            Step::Reuse { ask, end: End::Reset } => {
+                request::reuse(host(&self.cluster, ask.from), ask, REUSES)
+            }
             Step::Reuse { end: End::Fin, .. }
             | Step::Packet(_)
             | Step::Raw(..)
+            | Step::Arrival(_)
             | Step::Bystander(_)
             | Step::Wait(_)
             | Step::Evict(_)
             | Step::RefuseInserts(_) => bail!("this runner can not play the step {step:?}"),
-        }
-    }
-
-    fn host(&self, pod: Pod) -> &Host {
-        if pod == world::HOST {
-            self.cluster.node(pod.name).host()
-        } else {
-            self.cluster.pod(pod.name)
         }
     }
 
@@ -157,6 +200,16 @@ impl Netns {
         }
         self.state = Some(manifests);
         Ok(())
+    }
+}
+
+fn host(cluster: &Cluster, pod: Pod) -> &Host {
+    if pod.is_node() {
+        cluster.node(pod.name).host()
+    } else if world::OUTSIDERS.contains(&pod) {
+        cluster.client(pod.name)
+    } else {
+        cluster.pod(pod.name)
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{bail, ensure};
 
 use super::allowed;
 use crate::acceptance::answered::Answered;
-use crate::acceptance::row::{Ask, Expect, Via};
+use crate::acceptance::row::{Ask, Expect, Source, Via};
 use crate::acceptance::spread;
 use crate::acceptance::state::Protocol;
 use crate::acceptance::world::{self, HOST, Pod};
@@ -24,7 +24,8 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
     let mode = if ask.sendto { Mode::Sendto } else { Mode::Connect };
     let options = match ask.protocol {
         Protocol::Tcp => Options::to(to),
-        Protocol::Udp => Options::to(to).udp(mode),
+        // SCTP does not fit this runner.
+        Protocol::Udp | Protocol::Sctp => Options::to(to).udp(mode),
     };
     let answered = matches!(
         ask.expect,
@@ -34,7 +35,7 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
             | Expect::One(_)
             | Expect::Varied(_)
             | Expect::Refused
-    );
+    ) || ask.expect == Expect::Untouched && world::has_kernel(to.ip());
     Options {
         timeout: if answered { PATIENT } else { IMPATIENT },
         source_port: ask.source_port.unwrap_or(0),
@@ -48,7 +49,7 @@ pub(super) fn options(ask: &Ask, to: SocketAddr) -> Options {
 pub(super) fn via(ask: &Ask) -> cluster::Via {
     match ask.via {
         Via::Socket | Via::Node => cluster::Via::Socket,
-        Via::Packet => cluster::Via::Packet,
+        Via::Packet | Via::Uplink => cluster::Via::Packet,
     }
 }
 
@@ -124,7 +125,7 @@ pub(super) fn check(ask: &Ask, report: &Report) -> anyhow::Result<()> {
 /// By the number of the error, which a client that gave up waiting has not got.
 fn is_denied(protocol: Protocol, report: &Report) -> bool {
     let number = match protocol {
-        Protocol::Tcp => "(os error 110)",
+        Protocol::Tcp | Protocol::Sctp => "(os error 110)",
         Protocol::Udp => "(os error 1)",
     };
     report.error.as_ref().is_some_and(|error| error.contains(number))
@@ -151,12 +152,22 @@ fn check_answer(ask: &Ask, report: &Report) -> anyhow::Result<()> {
         );
     }
     let client = ask.from;
+    let is_translated = report.to.ip().to_canonical() != plain(answer.local);
     let family = kproxy_common::Address::from(report.to.ip()).family();
     ensure!(
         plain(answer.local) == Pod::named(pod).address(family),
         "{pod} was asked under another address: {report:?}"
     );
-    let mut expected = vec![client.address(family)];
+    let by_default = if ask.via == Via::Uplink && is_translated && Pod::named(pod).is_elsewhere() {
+        Source::Node
+    } else {
+        Source::Kept
+    };
+    let stated = ask.seen_as.iter().find(|(name, _)| *name == pod);
+    let mut expected = match stated.map_or(by_default, |(_, source)| *source) {
+        Source::Kept => vec![client.address(family)],
+        Source::Node => world::addresses_of_node(family).to_vec(),
+    };
     if pod == client.name {
         // A hairpin, if the packets met a door.
         expected.push(plain(report.to));

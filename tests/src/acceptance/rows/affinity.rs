@@ -27,7 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
 fn client(case: Case) -> &'static str {
     match case.via {
         Via::Socket => STICKY,
-        Via::Packet | Via::Node => case.via.client(),
+        Via::Packet | Via::Node | Via::Uplink => case.via.client(),
     }
 }
 

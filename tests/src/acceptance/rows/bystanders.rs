@@ -21,7 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .fold(row, |row, bytes| row.step(Step::Bystander(bytes)))
         };
         rows.push(named("3.05 packets between pods", between_pods(family)));
-        rows.push(named("fragments to a service", fragments(family)));
+        rows.push(named("fragments between pods", fragments(family)));
         rows.push(named("headers that end before their time", truncated(family)));
         rows.push(named("what may be an ICMP message", icmp(family)));
         rows.push(named("headers that contradict themselves", nonsense(family)));
@@ -65,7 +65,8 @@ fn between_pods(family: Family) -> Vec<Vec<u8>> {
 
 /// The first fragment, which has ports, and a later one, which has none.
 fn fragments(family: Family) -> Vec<Vec<u8>> {
-    let whole = to_service(family, Transport::Udp);
+    let to: SocketAddr = (Pod::named("web-1").address(family), 8080).into();
+    let whole = build(client(family), to, Transport::Udp);
     let more = [0x20, 0];
     let later = [0, 185];
     [more, later]

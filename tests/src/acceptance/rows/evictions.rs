@@ -27,7 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
             .step(talk.answers(Tcp::Ack))
             .step(talk.sends(Tcp::Fin, Then::ReachesSame))
             .step(talk.answers(Tcp::Fin)),
-        Protocol::Udp => row.step(talk.datagram(Then::ReachesSame)).step(talk.answer()),
+        Protocol::Udp | Protocol::Sctp => row.step(talk.datagram(Then::ReachesSame)).step(talk.answer()),
     };
     let all = [
         by_packet(&|case| {
@@ -53,7 +53,7 @@ pub(super) fn rows() -> Vec<Row> {
                 .step(Step::Wait(TOUCH))
                 .step(match case.protocol {
                     Protocol::Tcp => talk.answers(Tcp::Ack),
-                    Protocol::Udp => talk.answer(),
+                    Protocol::Udp | Protocol::Sctp => talk.answer(),
                 })
                 // Now the service has other pods: only a flow leads to the old one.
                 .state(web(&["web-1"]).terminating(&["web-2"]));

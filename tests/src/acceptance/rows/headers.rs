@@ -9,7 +9,7 @@ use kproxy_common::Family;
 
 pub(super) fn rows() -> Vec<Row> {
     let dressed = |name: &str, protocols: &[Protocol], dress| {
-        for_each(&[Via::Packet], protocols, |case| {
+        for_each(&Via::PACKETS, protocols, |case| {
             let talk = case.talk(25_080).dress(dress);
             Row::new(name)
                 .state(web(&["web-1"]))
@@ -19,7 +19,7 @@ pub(super) fn rows() -> Vec<Row> {
         })
     };
     let rejected = |name: &str, protocols: &[Protocol], dress| {
-        for_each(&[Via::Packet], protocols, |case| {
+        for_each(&Via::PACKETS, protocols, |case| {
             let talk = case.talk(25_081).dress(dress);
             Row::new(name)
                 .state(web(&[]))
@@ -54,7 +54,7 @@ pub(super) fn rows() -> Vec<Row> {
             &udp,
             Dress::NoChecksum,
         )),
-        for_each(&[Via::Packet], &tcp, |case| {
+        for_each(&Via::PACKETS, &tcp, |case| {
             let vip = Vip::Number(13);
             let talk = case.talk(25_082).at(vip.port(81, case.family));
             Row::new("a SYN to another port of an external address keeps every byte")

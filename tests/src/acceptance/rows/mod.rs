@@ -8,6 +8,7 @@ mod evictions;
 mod external;
 mod headers;
 mod node_ports;
+mod outside;
 mod policies;
 mod requests;
 mod sctp;
@@ -24,8 +25,8 @@ use kproxy_common::Family;
 
 use super::row::{Ask, Dress, Expect, Kind, Packet, Row, Side, Then, Via};
 use super::state::{PORT, Protocol, WEB};
-use super::world::{self, FAMILIES};
-use crate::host::frame::Tcp;
+use super::world::{self, CLIENT, FAMILIES, OUTSIDE, Pod};
+use crate::host::frame::{HOPS, Tcp};
 
 /// Every row.
 #[must_use]
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Row> {
         source_ranges::rows(),
         affinity::rows(),
         vacancies::rows(),
+        outside::rows(),
     ]
     .concat()
 }
@@ -75,6 +77,7 @@ fn for_each(vias: &[Via], protocols: &[Protocol], make: impl Fn(Case) -> Row) ->
                     Via::Socket => "socket",
                     Via::Packet => "packet",
                     Via::Node => "socket of the node",
+                    Via::Uplink => "uplink",
                 };
                 row.name = format!("{} ({family} {} by {door})", row.name, protocol.name());
                 rows.push(row);
@@ -103,19 +106,26 @@ impl Case {
     fn dropped(self) -> Expect {
         match self.via {
             Via::Node => Expect::Denied,
-            Via::Socket | Via::Packet => Expect::Silence,
+            Via::Socket | Via::Packet | Via::Uplink => Expect::Silence,
         }
     }
 
     /// A conversation with [`web`](super::state::web), packet by packet.
     fn talk(self, port: u16) -> Talk {
+        let client = match self.via {
+            Via::Uplink => OUTSIDE.name,
+            Via::Packet | Via::Socket | Via::Node => CLIENT,
+        };
         Talk {
             template: Packet {
+                client: Pod::named(client),
                 port,
                 to: world::service(WEB, PORT, self.family),
                 side: Side::Client,
                 kind: Kind::Udp,
                 dress: Dress::Plain,
+                payload: b"odd".to_vec(),
+                hops: HOPS,
                 then: Then::Untouched,
             },
         }
@@ -141,6 +151,22 @@ impl Talk {
 
     fn port(mut self, port: u16) -> Self {
         self.template.to.set_port(port);
+        self
+    }
+
+    /// Somebody else sends.
+    fn from(mut self, client: Pod) -> Self {
+        self.template.client = client;
+        self
+    }
+
+    fn payload(mut self, length: usize) -> Self {
+        self.template.payload = vec![0x5a; length];
+        self
+    }
+
+    fn hops(mut self, hops: u8) -> Self {
+        self.template.hops = hops;
         self
     }
 
@@ -177,27 +203,30 @@ impl Talk {
         self.packet(Side::Server, Kind::Udp, Then::IsAnswer)
     }
 
-    /// The first packet of either protocol.
+    /// The first packet of any protocol.
     fn opens(&self, protocol: Protocol, then: Then) -> Packet {
         match protocol {
             Protocol::Tcp => self.sends(Tcp::Syn, then),
             Protocol::Udp => self.datagram(then),
+            Protocol::Sctp => self.packet(Side::Client, Kind::Sctp(Tcp::Syn), then),
         }
     }
 
-    /// A later packet of either protocol.
+    /// A later packet of any protocol.
     fn goes_on(&self, protocol: Protocol, then: Then) -> Packet {
         match protocol {
             Protocol::Tcp => self.sends(Tcp::Ack, then),
             Protocol::Udp => self.datagram(then),
+            Protocol::Sctp => self.packet(Side::Client, Kind::Sctp(Tcp::Ack), then),
         }
     }
 
-    /// The answer to the first packet of either protocol.
+    /// The answer to the first packet of any protocol.
     fn is_opened(&self, protocol: Protocol) -> Packet {
         match protocol {
             Protocol::Tcp => self.answers(Tcp::SynAck),
             Protocol::Udp => self.answer(),
+            Protocol::Sctp => self.packet(Side::Server, Kind::Sctp(Tcp::SynAck), Then::IsAnswer),
         }
     }
 

@@ -239,7 +239,7 @@ fn neighbours() -> Vec<Row> {
         for_every(|case| {
             let other = match case.protocol {
                 Protocol::Tcp => Protocol::Udp,
-                Protocol::Udp => Protocol::Tcp,
+                Protocol::Udp | Protocol::Sctp => Protocol::Tcp,
             };
             Row::new("1.12 a NodePort of another protocol is left alone")
                 .state(node_port(web(&["web-1"]).only(other)))
@@ -308,7 +308,7 @@ fn flows() -> Vec<Row> {
             let host: SocketAddr = (HOST.address(case.family), NODE_PORT + 7).into();
             let transport = match case.protocol {
                 Protocol::Tcp => Transport::Tcp(Tcp::SynAck),
-                Protocol::Udp => Transport::Udp,
+                Protocol::Udp | Protocol::Sctp => Transport::Udp,
             };
             let bytes = Frame::new(pod, host, transport).payload(b"answer").bytes();
             Row::new("3.05 what a pod answers the node is left alone")

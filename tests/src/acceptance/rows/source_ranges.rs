@@ -148,7 +148,7 @@ fn balanced(service: Service) -> Service {
 fn ask(case: Case) -> Ask {
     let client = match case.via {
         Via::Socket => STICKY,
-        Via::Packet | Via::Node => case.via.client(),
+        Via::Packet | Via::Node | Via::Uplink => case.via.client(),
     };
     case.ask().from(client).to(VIP.port(PORT, case.family))
 }

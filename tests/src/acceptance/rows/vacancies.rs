@@ -30,7 +30,7 @@ fn ports() -> Vec<Row> {
         for_every(|case| {
             let other = match case.protocol {
                 Protocol::Tcp => Protocol::Udp,
-                Protocol::Udp => Protocol::Tcp,
+                Protocol::Udp | Protocol::Sctp => Protocol::Tcp,
             };
             Row::new("4.08 another protocol of a ClusterIP refuses")
                 .state(web(&["web-1"]).only(other))
@@ -65,7 +65,7 @@ fn ports() -> Vec<Row> {
                 .step(match case.protocol {
                     Protocol::Tcp => talk.goes_on(case.protocol, Then::ReachesSame),
                     // Its backend is gone with the port (DESIGN.md section 8).
-                    Protocol::Udp => talk.goes_on(case.protocol, Then::Unreachable),
+                    Protocol::Udp | Protocol::Sctp => talk.goes_on(case.protocol, Then::Unreachable),
                 })
                 .step(
                     case.talk(25_242)

@@ -12,21 +12,33 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::answered::Answered;
-use super::row::{Ask, End, Expect, Half, Row, Step};
+use super::row::{Arrival, Ask, End, Expect, Half, Row, Step};
 use super::spread;
-use super::state::Protocol;
 use super::world::Pod;
 use crate::host::MemoryTables;
-use network::Arrival;
 use request::{Came, Conversation};
 
-/// Where a packet meets a pod's door.
+/// Where a packet meets a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// It comes from the pod.
     Ingress,
     /// It goes to the pod.
     Egress,
+    /// It comes in by the uplink.
+    UplinkIngress,
+    /// It leaves by the uplink.
+    UplinkEgress,
+}
+
+impl Hook {
+    /// Every hook.
+    pub const ALL: [Self; 4] = [
+        Self::Ingress,
+        Self::Egress,
+        Self::UplinkIngress,
+        Self::UplinkEgress,
+    ];
 }
 
 /// What became of a packet at a hook.
@@ -36,6 +48,8 @@ pub enum Fate {
     On(Vec<u8>),
     /// It goes back out by the device it came from.
     Back(Vec<u8>),
+    /// It goes out by the routes, past the stack.
+    Forwarded(Vec<u8>),
     /// It was dropped.
     Gone,
 }
@@ -44,8 +58,8 @@ pub enum Fate {
 pub trait Machine {
     /// Brings it to a cluster of exactly these objects.
     fn program(&mut self, manifests: &str) -> anyhow::Result<()>;
-    /// Lets a packet meet a hook.
-    fn run(&mut self, hook: Hook, bytes: Vec<u8>) -> anyhow::Result<Fate>;
+    /// Lets a packet meet a hook: one, or with a segment size many in one (GSO).
+    fn run(&mut self, hook: Hook, bytes: Vec<u8>, segment_size: u32) -> anyhow::Result<Fate>;
     /// Lets time pass, where that is possible.
     fn wait(&mut self, time: Duration);
     /// Takes flow entries away.
@@ -66,7 +80,7 @@ pub struct Simulation<M> {
     /// The data plane.
     pub machine: M,
     kept: HashMap<&'static str, Conversation>,
-    conversations: HashMap<(u16, SocketAddr), packet::Last>,
+    conversations: HashMap<(SocketAddr, SocketAddr), packet::Last>,
     answered: Answered,
     sockets: u16,
 }
@@ -106,6 +120,7 @@ impl<M: Machine> Simulation<M> {
             Step::Reuse { ask, end } => self.reuse(ask, *end),
             Step::Packet(packet) => self.packet(packet),
             Step::Raw(bytes, then) => self.raw(bytes, then),
+            Step::Arrival(arrival) => self.arrival(arrival),
             Step::Bystander(bytes) => self.bystander(bytes),
             Step::Wait(time) => {
                 self.machine.wait(*time);
@@ -190,8 +205,8 @@ impl<M: Machine> Simulation<M> {
     }
 
     fn bystander(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        for hook in [Hook::Ingress, Hook::Egress] {
-            let fate = self.machine.run(hook, bytes.to_vec())?;
+        for hook in Hook::ALL {
+            let fate = self.machine.run(hook, bytes.to_vec(), 0)?;
             ensure!(
                 fate == Fate::On(bytes.to_vec()),
                 "at {hook:?} it was not left alone: {fate:02x?}"
@@ -235,6 +250,7 @@ fn summary(step: &Step) -> String {
             packet.side, packet.kind, packet.port, packet.to
         ),
         Step::Raw(bytes, _) => format!("the client sends {bytes:02x?}"),
+        Step::Arrival(Arrival { bytes, .. }) => format!("there comes in {bytes:02x?}"),
         Step::Bystander(_) => "a bystander".to_owned(),
         Step::Wait(time) => format!("{time:?} pass"),
         Step::Evict(half) => format!("eviction of {half:?}"),
@@ -243,12 +259,11 @@ fn summary(step: &Step) -> String {
 }
 
 fn summary_of(ask: &Ask, verb: &str) -> String {
-    let protocol = match ask.protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-    };
     format!(
-        "{} {verb} {} over {protocol} by {:?}",
-        ask.from.name, ask.to, ask.via
+        "{} {verb} {} over {} by {:?}",
+        ask.from.name,
+        ask.to,
+        ask.protocol.name(),
+        ask.via
     )
 }

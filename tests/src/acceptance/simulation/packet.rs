@@ -6,9 +6,10 @@ use anyhow::{Context, bail, ensure};
 
 use super::network::Arrival;
 use super::{Machine, Simulation};
-use crate::acceptance::row::{Dress, Kind, Packet, Side, Then};
-use crate::acceptance::world::{CLIENT, Pod};
+use crate::acceptance::row::{self, Dress, Kind, Packet, Side, Then};
+use crate::acceptance::world::{CLIENT, HOST, Pod};
 use crate::host::frame::{self, Frame, Seen, Transport};
+use crate::host::{Reason, Refusal};
 use kproxy_common::Address;
 
 /// What the last packet of the client reached.
@@ -25,10 +26,34 @@ const ETHERNET: usize = 14;
 impl<M: Machine> Simulation<M> {
     pub(super) fn packet(&mut self, packet: &Packet) -> anyhow::Result<()> {
         let family = Address::from(packet.to.ip()).family();
-        let source: SocketAddr = (Pod::named(CLIENT).address(family), packet.port).into();
+        let source: SocketAddr = (packet.client.address(family), packet.port).into();
         match packet.side {
             Side::Client => self.client_sends(packet, source),
             Side::Server => self.server_sends(packet, source),
+        }
+    }
+
+    /// A packet from outside that is built by its row.
+    pub(super) fn arrival(&mut self, arrival: &row::Arrival) -> anyhow::Result<()> {
+        let row::Arrival {
+            bytes: sent,
+            segment_size,
+            then,
+        } = arrival;
+        match (then, self.come_in(sent.clone(), *segment_size)?) {
+            (Then::Untouched, Arrival::Nowhere(bytes) | Arrival::At(_, bytes)) => {
+                ensure!(bytes == *sent, "it was changed: {bytes:02x?}");
+                Ok(())
+            }
+            (Then::Reaches(pods), Arrival::At(pod, bytes)) if pods.contains(&pod.name) => {
+                ensure!(bytes.len() == sent.len(), "its length was changed");
+                frame::verify_checksums(&bytes)
+            }
+            (Then::Dropped, Arrival::Gone) => Ok(()),
+            (then, Arrival::At(_, bytes) | Arrival::Nowhere(bytes)) if reason(then).is_some() => {
+                check_refusal(then, &bytes, sent, frame::addresses(sent)?)
+            }
+            (then, arrival) => bail!("expected {then:?}, but it came to {arrival:02x?}"),
         }
     }
 
@@ -42,15 +67,15 @@ impl<M: Machine> Simulation<M> {
             }
             (Then::Dropped, Arrival::Gone) => Ok(()),
             (Then::Unreachable, Arrival::At(pod, bytes)) if pod == client => {
-                check_unreachable(&bytes, sent, frame::addresses(sent)?)
+                check_refusal(then, &bytes, sent, frame::addresses(sent)?)
             }
             (then, arrival) => bail!("expected {then:?}, but it came to {arrival:02x?}"),
         }
     }
 
     fn client_sends(&mut self, packet: &Packet, source: SocketAddr) -> anyhow::Result<()> {
-        let client = Pod::named(CLIENT);
-        let key = (packet.port, packet.to);
+        let client = packet.client;
+        let key = (source, packet.to);
         let sent = frame(packet, source, packet.to).bytes()?;
         let arrival = self.travel(client, sent.clone())?;
         let last = self.conversations.get(&key).copied();
@@ -60,10 +85,12 @@ impl<M: Machine> Simulation<M> {
                 return Ok(());
             }
             (Then::Dropped, Arrival::Gone) => return Ok(()),
-            (Then::Unreachable, Arrival::At(pod, bytes)) if pod == client => {
-                return check_unreachable(&bytes, &sent, (source.ip(), packet.to.ip()));
+            (then, Arrival::At(pod, bytes)) if pod == client && reason(then).is_some() => {
+                return check_refusal(then, &bytes, &sent, (source.ip(), packet.to.ip()));
             }
-            (Then::Reaches(pods), Arrival::At(pod, bytes)) => (pods.clone(), pod, bytes),
+            (Then::Reaches(pods) | Then::ReachesByAnotherPort(pods), Arrival::At(pod, bytes)) => {
+                (pods.clone(), pod, bytes)
+            }
             (Then::ReachesSame, Arrival::At(pod, bytes)) => {
                 let last = last.context("nothing was reached before")?;
                 (vec![last.server.name], pod, bytes)
@@ -93,9 +120,38 @@ impl<M: Machine> Simulation<M> {
             without_checksum == (packet.dress == Dress::NoChecksum),
             "a checksum of zero must stay so, and another must not become zero"
         );
+        let forwarded = client.is_elsewhere() && server.is_elsewhere();
+        let known_as = if forwarded {
+            HOST.address(Address::from(source.ip()).family())
+        } else {
+            source.ip()
+        };
         ensure!(
-            peer == source || server == client,
-            "{} sees {peer} as its client instead of {source}",
+            peer.ip() == known_as || server == client,
+            "{} sees {peer} as its client instead of {known_as}",
+            server.name
+        );
+        match (&packet.then, last) {
+            (Then::ReachesSame, Some(last)) => ensure!(
+                peer == last.peer,
+                "the client was {} before, and now {peer}",
+                last.peer
+            ),
+            (Then::ReachesByAnotherPort(_), _) => {
+                ensure!(peer.port() != source.port(), "it keeps the port");
+            }
+            // A pod's door may take another for two services that share a backend.
+            _ => ensure!(
+                !forwarded || peer.port() == source.port(),
+                "it comes from port {} instead of {}",
+                peer.port(),
+                source.port()
+            ),
+        }
+        let hops = frame::hops(&bytes)?;
+        ensure!(
+            hops == packet.hops - u8::from(forwarded),
+            "{} gets it with {hops} hops left",
             server.name
         );
         self.conversations.insert(key, Last { server, peer, local });
@@ -103,11 +159,11 @@ impl<M: Machine> Simulation<M> {
     }
 
     fn server_sends(&mut self, packet: &Packet, source: SocketAddr) -> anyhow::Result<()> {
-        let last = self.conversations.get(&(packet.port, packet.to));
+        let last = self.conversations.get(&(source, packet.to));
         let Last { server, peer, local } = *last.context("nothing was reached before")?;
         let sent = frame(packet, local, peer).bytes()?;
         match (&packet.then, self.travel(server, sent.clone())?) {
-            (Then::IsAnswer, Arrival::At(pod, bytes)) if pod.name == CLIENT => match Seen::read(&bytes)? {
+            (Then::IsAnswer, Arrival::At(pod, bytes)) if pod == packet.client => match Seen::read(&bytes)? {
                 Seen::Segment {
                     source: from,
                     destination: to,
@@ -136,24 +192,48 @@ fn frame(packet: &Packet, source: SocketAddr, destination: SocketAddr) -> Frame 
         (Kind::Udp, Dress::NoChecksum) => Transport::UdpWithoutChecksum,
         (Kind::Udp, Dress::Plain | Dress::Ipv4Options | Dress::TcpOptions) => Transport::Udp,
     };
-    let mut frame = Frame::new(source, destination, transport).payload(b"odd");
+    let mut frame = Frame::new(source, destination, transport).payload(&packet.payload);
+    frame.hops = packet.hops;
     frame.options = packet.dress == Dress::Ipv4Options;
     frame.tcp_options = packet.dress == Dress::TcpOptions;
     frame
 }
 
-/// RFC 792 and RFC 4443 section 3.1: it comes from the address that was asked and quotes what was asked, enough of it
-/// for the sender to find its socket.
-fn check_unreachable(bytes: &[u8], sent: &[u8], (source, asked): (IpAddr, IpAddr)) -> anyhow::Result<()> {
-    let Seen::Unreachable {
+/// What a message has to say, where one must come.
+fn reason(then: &Then) -> Option<Reason> {
+    match then {
+        Then::Unreachable => Some(Reason::PortUnreachable),
+        Then::TooBig(mtu) => Some(Reason::TooBig(*mtu)),
+        Then::Expired => Some(Reason::Expired),
+        Then::Reaches(_)
+        | Then::ReachesByAnotherPort(_)
+        | Then::ReachesSame
+        | Then::IsAnswer
+        | Then::Untouched
+        | Then::Dropped => None,
+    }
+}
+
+/// It comes from the address that was asked, or as a router's from the node, and quotes what was sent, enough of it for
+/// the sender to find its socket.
+fn check_refusal(
+    then: &Then,
+    bytes: &[u8],
+    sent: &[u8],
+    (source, asked): (IpAddr, IpAddr),
+) -> anyhow::Result<()> {
+    let Refusal {
+        reason: said,
         source: from,
         destination: to,
         quote,
-    } = Seen::read(bytes)?
-    else {
-        bail!("a segment instead of port unreachable");
+    } = Refusal::read(bytes)?;
+    ensure!(reason(then) == Some(said), "it says {said:?} instead of {then:?}");
+    let speaker = match said {
+        Reason::PortUnreachable => asked,
+        Reason::TooBig(_) | Reason::Expired => HOST.address(Address::from(asked).family()),
     };
-    ensure!(from == asked, "it comes from {from} instead of {asked}");
+    ensure!(from == speaker, "it comes from {from} instead of {speaker}");
     ensure!(to == source, "it goes to {to} instead of {source}");
     let original = &sent[ETHERNET..];
     ensure!(

@@ -1,16 +1,17 @@
 //! A client that asks and a pod that answers, as their kernels would do it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, bail, ensure};
 use kproxy_common::{Address, Family, Port};
 use kproxy_ebpf::socket::{self, Errno, Peer, SocketVerdict};
 
-use super::{Arrival, Machine, Simulation};
-use crate::acceptance::row::{Ask, End, Via};
+use super::network::Arrival;
+use super::{Machine, Simulation};
+use crate::acceptance::row::{Ask, End, Source, Via};
 use crate::acceptance::state::Protocol;
 use crate::acceptance::world::{HOST, NODE_NAMESPACE, Pod, SERVED};
-use crate::host::frame::{Frame, Seen, Tcp, Transport};
+use crate::host::frame::{self, Frame, HOPS, Seen, Tcp, Transport};
 use crate::host::{MemorySocket, MemoryTables};
 
 /// What came of a request.
@@ -37,6 +38,7 @@ pub(super) struct Conversation {
     client: Pod,
     protocol: Protocol,
     via: Via,
+    seen_as: Vec<(&'static str, Source)>,
     sendto: bool,
     source: SocketAddr,
     socket: MemorySocket,
@@ -46,6 +48,28 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
+    /// Whether the node sends its packets on to this backend past the stack.
+    fn is_forwarded_to(&self, server: Pod, wire: SocketAddr) -> bool {
+        self.via == Via::Uplink && server.is_elsewhere() && wire.ip() != server.address(family(wire))
+    }
+
+    /// The client's address in this backend's eyes.
+    fn seen_by(&self, server: Pod, wire: SocketAddr) -> IpAddr {
+        let stated = self.seen_as.iter().find(|(name, _)| *name == server.name);
+        let source = match stated {
+            Some((_, source)) => *source,
+            None if self.is_forwarded_to(server, wire) => Source::Node,
+            None => Source::Kept,
+        };
+        // By packet, whether or not the socket was looked at.
+        let hairpin = server == self.client && wire.ip() != server.address(family(wire));
+        match source {
+            Source::Node => HOST.address(family(wire)),
+            Source::Kept if hairpin => wire.ip(),
+            Source::Kept => self.source.ip(),
+        }
+    }
+
     /// The same socket talks to somebody else.
     pub(super) fn towards(self, to: SocketAddr) -> Self {
         Self { to, ..self }
@@ -59,7 +83,7 @@ impl<M: Machine> Simulation<M> {
         // Every pod has a network namespace of its own.
         let namespace = match ask.via {
             Via::Node => NODE_NAMESPACE,
-            Via::Socket | Via::Packet => NODE_NAMESPACE + 1,
+            Via::Socket | Via::Packet | Via::Uplink => NODE_NAMESPACE + 1,
         };
         let socket = MemorySocket::new(u64::from(new_port)).in_namespace(namespace);
         socket.set_connected(!ask.sendto);
@@ -71,6 +95,7 @@ impl<M: Machine> Simulation<M> {
             client: ask.from,
             protocol: ask.protocol,
             via: ask.via,
+            seen_as: ask.seen_as.clone(),
             sendto: ask.sendto,
             source: (ask.from.address(family), port).into(),
             socket,
@@ -85,7 +110,8 @@ impl<M: Machine> Simulation<M> {
             return Ok(came);
         }
         let came = match conversation.protocol {
-            Protocol::Tcp => self.exchange_tcp(conversation)?,
+            Protocol::Tcp => self.exchange_connected(conversation, Transport::Tcp)?,
+            Protocol::Sctp => self.exchange_connected(conversation, Transport::Sctp)?,
             Protocol::Udp => self.round(conversation, Transport::Udp, Transport::Udp, b"question")?,
         };
         if let Came::Answer(pod) = came {
@@ -95,18 +121,23 @@ impl<M: Machine> Simulation<M> {
         Ok(came)
     }
 
-    fn exchange_tcp(&mut self, conversation: &mut Conversation) -> anyhow::Result<Came> {
+    /// Over TCP, or SCTP, whose chunks are named after the segments that mean the same.
+    fn exchange_connected(
+        &mut self,
+        conversation: &mut Conversation,
+        transport: fn(Tcp) -> Transport,
+    ) -> anyhow::Result<Came> {
         let opened = if conversation.is_open {
             conversation.server
         } else {
-            let (syn, answer) = (Transport::Tcp(Tcp::Syn), Transport::Tcp(Tcp::SynAck));
+            let (syn, answer) = (transport(Tcp::Syn), transport(Tcp::SynAck));
             match self.round(conversation, syn, answer, b"")? {
                 Came::Answer(pod) => Some(pod),
                 other @ (Came::Refusal | Came::Denial | Came::Nothing | Came::Untouched) => return Ok(other),
             }
         };
         conversation.is_open = true;
-        let data = Transport::Tcp(Tcp::Ack);
+        let data = transport(Tcp::Ack);
         let came = self.round(conversation, data, data, b"a question of some length")?;
         if let (Some(opened), Came::Answer(pod)) = (opened, came) {
             ensure!(
@@ -137,7 +168,7 @@ impl<M: Machine> Simulation<M> {
                 return Ok(Came::Untouched);
             }
             // Nobody listens, and nobody was asked.
-            Arrival::At(pod, bytes) if pod == HOST && bytes == sent && !SERVED.contains(&wire.port()) => {
+            Arrival::At(pod, bytes) if pod.is_node() && bytes == sent && !SERVED.contains(&wire.port()) => {
                 return Ok(Came::Untouched);
             }
             Arrival::At(pod, bytes) => (pod, bytes),
@@ -160,12 +191,18 @@ impl<M: Machine> Simulation<M> {
             "{} was sent a packet for {local}",
             server.name
         );
-        // By packet, whether or not the socket was looked at.
-        let hairpin = server == client && wire.ip() != server.address(family(wire));
-        let expected = if hairpin { wire.ip() } else { source.ip() };
+        let expected = conversation.seen_by(server, wire);
         ensure!(
             peer.ip() == expected,
             "{} sees {peer} as its client instead of {expected}",
+            server.name
+        );
+        // Past the stack the node counts itself as a router.
+        let routed = u8::from(conversation.is_forwarded_to(server, wire));
+        let hops = frame::hops(&arrived)?;
+        ensure!(
+            hops == HOPS - routed,
+            "{} gets it with {hops} hops left",
             server.name
         );
         let listens = SERVED.contains(&local.port());
@@ -177,6 +214,8 @@ impl<M: Machine> Simulation<M> {
         match self.travel(server, answer)? {
             Arrival::At(pod, bytes) if pod == client => {
                 check_answer(&bytes, wire, source)?;
+                let hops = frame::hops(&bytes)?;
+                ensure!(hops == HOPS - routed, "the answer has {hops} hops left");
                 Ok(if listens {
                     Came::Answer(server)
                 } else {
@@ -191,10 +230,12 @@ impl<M: Machine> Simulation<M> {
 
     /// Ends a connection; for UDP there is nothing to end.
     pub(super) fn close(&mut self, conversation: &Conversation, end: End) -> anyhow::Result<()> {
-        if conversation.protocol == Protocol::Udp {
-            return Ok(());
-        }
-        let fin = Transport::Tcp(Tcp::Fin);
+        let transport = match conversation.protocol {
+            Protocol::Udp => return Ok(()),
+            Protocol::Tcp => Transport::Tcp,
+            Protocol::Sctp => Transport::Sctp,
+        };
+        let fin = transport(Tcp::Fin);
         let last = match end {
             End::Fin => {
                 let came = self.round(conversation, fin, fin, b"")?;
@@ -207,7 +248,7 @@ impl<M: Machine> Simulation<M> {
             End::Reset => Tcp::Rst,
         };
         let wire = conversation.wire.unwrap_or(conversation.to);
-        let bytes = Frame::new(conversation.source, wire, Transport::Tcp(last)).bytes()?;
+        let bytes = Frame::new(conversation.source, wire, transport(last)).bytes()?;
         match self.travel(conversation.client, bytes)? {
             Arrival::At(pod, _) if Some(pod) == conversation.server => Ok(()),
             other @ (Arrival::At(..) | Arrival::Nowhere(_) | Arrival::Gone) => {
@@ -220,7 +261,7 @@ impl<M: Machine> Simulation<M> {
     fn pass_socket_door(&mut self, conversation: &mut Conversation) -> anyhow::Result<Option<Came>> {
         // `connect` asks once.
         let asks = conversation.wire.is_none() || conversation.sendto;
-        if conversation.via == Via::Packet || !asks {
+        if matches!(conversation.via, Via::Packet | Via::Uplink) || !asks {
             return Ok(None);
         }
         let tables = self.tables()?;
@@ -231,6 +272,7 @@ impl<M: Machine> Simulation<M> {
             let protocol = match conversation.protocol {
                 Protocol::Tcp => kproxy_common::Protocol::TCP,
                 Protocol::Udp => kproxy_common::Protocol::UDP,
+                Protocol::Sctp => kproxy_common::Protocol::SCTP,
             };
             socket::connect(&conversation.socket, tables, asked, protocol)
         };
@@ -239,7 +281,7 @@ impl<M: Machine> Simulation<M> {
             SocketVerdict::Translate(backend) => address(backend),
             SocketVerdict::Deny(errno) => {
                 let dropped = match conversation.protocol {
-                    Protocol::Tcp => Errno::TimedOut,
+                    Protocol::Tcp | Protocol::Sctp => Errno::TimedOut,
                     Protocol::Udp => Errno::NotPermitted,
                 };
                 return Ok(Some(if errno == Errno::ConnectionRefused {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cli::{Cli, Command, LogFormat};
 use crate::config::{GoDuration, LocalDetector, Mode, NodePortAddresses};
+use crate::dataplane::DeviceHooks;
 
 const KUBEADM: &str = include_str!("kubeadm.yaml");
 const KUBE_PROXY: &str = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
@@ -160,7 +161,7 @@ fn node_names_10a() {
 fn own_settings_come_from_the_second_document_and_flags_win() {
     let text = format!(
         "{KUBEADM}---\n{OWN}pinDir: /sys/fs/bpf/of-the-file\ncgroup: /c\npodDevices: [pod*]\nlogFormat: json\n\
-         sizes: {{flows: 4096, backends: 100, affinity: 2048}}\nnetnsDirs: [/n]\nremoveKubeProxyRules: true\nmore: 1\n"
+         sizes: {{flows: 4096, backends: 100, affinity: 2048}}\ndeviceHooks: clsact\nnetnsDirs: [/n]\nremoveKubeProxyRules: true\nmore: 1\n"
     );
     let own = with_file(&text, &[]).expect("a configuration").config.own;
     assert_eq!(own.pin_dir, Path::new("/sys/fs/bpf/of-the-file"));
@@ -174,11 +175,13 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     assert_eq!(own.sizes.affinity, Some(2_048));
     assert_eq!(own.netns_dirs, [Path::new("/n")]);
     assert!(own.remove_kube_proxy_rules);
+    assert_eq!(own.device_hooks, Some(DeviceHooks::Clsact));
 
     let flags = [
         "--pin-dir=/sys/fs/bpf/of-the-flag",
         "--uplink-devices=eth0",
         "--log-format=text",
+        "--device-hooks=tcx",
         "--flows=8192",
         "--netns-dirs=/m,/o",
         "--manifests=/manifests",
@@ -189,6 +192,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     assert!(own.devices.pods.matches("pod1") && own.devices.uplinks.matches("eth0"));
     assert_eq!(own.log_format, LogFormat::Text);
     assert_eq!((own.sizes.flows, own.sizes.backends), (Some(8_192), Some(100)));
+    assert_eq!(own.device_hooks, Some(DeviceHooks::Tcx));
     assert_eq!(own.netns_dirs, [Path::new("/m"), Path::new("/o")]);
     assert_eq!(own.manifests.as_deref(), Some(Path::new("/manifests")));
     assert!(

@@ -1,0 +1,78 @@
+//! A network namespace with an uplink, for the thread that runs programs: the kernel asks the routes of the namespace that a
+//! packet's device is in.
+
+use std::fs;
+
+use anyhow::Context;
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, unshare};
+
+use crate::acceptance::simulation::Hook;
+use crate::acceptance::uplink;
+use crate::cluster::ip;
+use crate::host::frame::HOST_MAC;
+
+const UPLINK: &str = "uplink";
+
+/// Fields of `struct __sk_buff` (`include/uapi/linux/bpf.h`) that a test run may set (`convert___skb_to_skb` in
+/// `net/bpf/test_run.c`).
+const INGRESS_IFINDEX: usize = 36;
+const IFINDEX: usize = 40;
+const GSO_SIZE: usize = 176;
+const LENGTH: usize = 192;
+
+/// What a program is told beside the packet's bytes.
+pub type SkbContext = [u8; LENGTH];
+/// Nothing beside them.
+pub const NO_CONTEXT: SkbContext = [0; LENGTH];
+
+/// The namespace, which is gone when its thread is.
+#[derive(Debug)]
+pub struct Network {
+    uplink: u32,
+}
+
+impl Network {
+    /// Moves this thread to a new namespace, and makes the uplink there.
+    ///
+    /// # Errors
+    /// When this process is not root, or `ip` is missing.
+    pub fn enter() -> anyhow::Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNET)
+            .context("cannot make a network namespace; the kernel runner needs root (CAP_SYS_ADMIN)")?;
+        for family in ["ipv4", "ipv6"] {
+            let path = format!("/proc/sys/net/{family}/conf/all/forwarding");
+            fs::write(&path, "1").with_context(|| format!("cannot write {path}"))?;
+        }
+        let address = HOST_MAC.map(|byte| format!("{byte:02x}")).join(":");
+        let mut lines = vec![
+            "link set lo up".to_owned(),
+            format!("link add {UPLINK} address {address} type veth peer name switch"),
+            format!("link set {UPLINK} up"),
+            "link set switch up".to_owned(),
+        ];
+        lines.extend(uplink::script(UPLINK));
+        ip::batch(None, &lines)?;
+        let uplink = if_nametoindex(UPLINK).context("the uplink that was just made is gone")?;
+        Ok(Self { uplink })
+    }
+
+    /// The context of a packet, or of many in one.
+    #[must_use]
+    pub fn context(&self, hook: Hook, segment_size: u32) -> SkbContext {
+        let mut context = NO_CONTEXT;
+        let mut set = |offset: usize, value: u32| {
+            context[offset..offset + size_of::<u32>()].copy_from_slice(&value.to_ne_bytes());
+        };
+        set(GSO_SIZE, segment_size);
+        match hook {
+            Hook::Ingress | Hook::Egress => {}
+            Hook::UplinkIngress => {
+                set(IFINDEX, self.uplink);
+                set(INGRESS_IFINDEX, self.uplink);
+            }
+            Hook::UplinkEgress => set(IFINDEX, self.uplink),
+        }
+        context
+    }
+}

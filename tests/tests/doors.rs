@@ -1,0 +1,16 @@
+//! Arbitrary packets at every door against a simple model. `cargo xtask fuzz` looks for worse ones.
+
+use kproxy_tests::doors;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_packet_becomes_what_it_must_not(bytes in vec(any::<u8>(), 0..2_000)) {
+        if let Err(error) = doors::play(&bytes) {
+            return Err(TestCaseError::fail(format!("{error:#}")));
+        }
+    }
+}
