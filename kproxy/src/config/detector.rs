@@ -1,6 +1,8 @@
 //! Which packets come from this node's pods (semantics 5.13 to 5.18).
 
-use kproxy_common::{Address, Family};
+use std::collections::BTreeMap;
+
+use kproxy_common::{Address, AddressRange, Family};
 
 use crate::model::Cidr;
 
@@ -93,6 +95,17 @@ impl LocalDetector {
                 None
             }
         }
+    }
+}
+
+impl LocalDetector {
+    /// The source addresses that tell a client inside, by family.
+    #[must_use]
+    pub fn ranges(&self) -> BTreeMap<Family, AddressRange> {
+        let families = [Family::V4, Family::V6].into_iter();
+        families
+            .filter_map(|family| Some((family, self.cidr(family)?.range())))
+            .collect()
     }
 }
 

@@ -57,7 +57,7 @@ pub use layout::Layout;
 pub use meter::Meter;
 pub use object::OBJECT;
 pub use options::{Options, Sizes};
-pub use pinned::{Action, Attached, Fate, MapFill, Pinned, PinnedTables, Place, Trial};
+pub use pinned::{Action, Attached, Entry, Fate, MapFill, Pinned, PinnedTables, Place, Trial};
 pub use pins::RemovedReport;
 pub use sockets::StalePeers;
 

@@ -1,9 +1,10 @@
 //! The doors: each runs the datapath library on the question.
 
-use bytemuck::Zeroable as _;
-use kproxy_common::{AddressRole, BackendFlags, Counter, Door, FrontendKey, Protocol, Tuple};
-use kproxy_ebpf::balance::{self, Choice, Chosen, Request};
-use kproxy_ebpf::lookup::{self, Side, Vacancy};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+
+use kproxy_common::{Address, Counter, DeviceFlags, DeviceIndex, Door, Family, Protocol, Tuple};
+use kproxy_ebpf::lookup::Side;
 use kproxy_ebpf::socket::{self, Peer, SocketVerdict};
 use kproxy_ebpf::{Scratch, Tables, forward};
 
@@ -11,7 +12,8 @@ use super::answer::{ClientKind, SourceAddress, Verdict};
 use super::frame;
 use super::outcome::{Outcome, counted};
 use super::replay::{Event, Replay};
-use crate::memory::{Buffer, MemorySocket};
+use crate::memory::{self, Buffer, MemorySocket, Routes};
+use crate::model::Cidr;
 use crate::plan::Endpoint;
 
 /// Namespace of the node in every replay: what matters is who shares it.
@@ -86,73 +88,73 @@ pub(super) fn after_packet(before: &Tuple, counted: &[Counter], bytes: Vec<u8>) 
     }
 }
 
-/// A packet reaches the node from outside. This door has no program yet, so the library's choice is asked directly, and
-/// the source follows from where the backend is: it must change when answers would not come back by themselves.
+/// What is known of the way to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Nothing: there is one, and the node's own address is what the backend sees.
+    Any,
+    /// There is one, and the kernel prefers this source address for it.
+    From(Address),
+    /// There is none.
+    Missing,
+    /// The node does not forward.
+    Off,
+}
+
+/// Stands for the node's own address where nobody has named one: documentation addresses (RFC 5737, RFC 3849).
+const UNKNOWN: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 0)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0)),
+];
+/// The device that a packet comes in by, and no other.
+const ENTRY: DeviceIndex = DeviceIndex(u32::MAX);
+
+/// A packet comes in by an uplink, which the local-traffic detector knows as this.
 pub(super) fn uplink<T: Tables>(
     replay: Replay<'_, T>,
     tuple: &Tuple,
-    client: ClientKind,
+    flags: DeviceFlags,
+    route: Route,
 ) -> (Outcome, Vec<Event>) {
-    let role = replay.address(&tuple.destination);
-    let mut chosen = Chosen::zeroed();
-    let choice = if role.is_empty() {
-        Choice::NoFrontend
-    } else {
-        let request = Request {
-            // Only says where to count, which nobody does here.
-            door: Door::PodIngress,
-            role,
-            destination: &FrontendKey::new(tuple.destination, tuple.destination_port, tuple.protocol),
-            side: side(client),
-            client: Some(&tuple.source),
-        };
-        balance::choose(&replay, &request, &mut chosen)
+    let replay = replay.by(ENTRY, flags);
+    let family = tuple.source.family();
+    let unknown = UNKNOWN.map(Address::from);
+    let source = match route {
+        Route::From(source) => Some(source),
+        Route::Any => replay
+            .node_address(family)
+            .or_else(|| unknown.into_iter().find(|it| it.family() == family)),
+        Route::Missing | Route::Off => None,
     };
-    let counter = match choice {
-        Choice::Backend => Some(Counter::New),
-        Choice::Reject => Some(Counter::Rejected),
-        Choice::DropPolicy => Some(Counter::DroppedPolicy),
-        Choice::DropSource => Some(Counter::DroppedSource),
-        Choice::NoFrontend | Choice::UnknownClient => {
-            match lookup::vacancy(&replay, role, &tuple.destination) {
-                Vacancy::ClusterIp => Some(Counter::RejectedPort),
-                Vacancy::Unallocated => Some(Counter::DroppedUnallocated),
-                Vacancy::Other if role.contains(AddressRole::SERVICE) => Some(Counter::NoFrontend),
-                Vacancy::Node | Vacancy::Other => None,
-            }
-        }
+    let routes = match route {
+        Route::Any | Route::From(_) => Routes::Table(everywhere(source)),
+        Route::Missing => Routes::Table(Vec::new()),
+        Route::Off => Routes::Off,
     };
-    let outcome = Outcome {
-        counter,
-        chosen: None,
-        source: SourceAddress::Kept,
+    let mut packet = Buffer::new(frame::bytes(tuple)).by(ENTRY).among(Rc::new(routes));
+    let _: kproxy_ebpf::Verdict = forward::uplink_ingress(&mut packet, &replay, &mut Scratch::default());
+    let events = replay.into_events();
+    let outcome = after_packet(tuple, &counted(&events), packet.bytes);
+    let source = match outcome.source {
+        SourceAddress::Becomes(address) if unknown.contains(&address) => SourceAddress::BecomesUnknown,
+        other => other,
     };
-    let outcome = if choice == Choice::Backend {
-        Outcome {
-            chosen: Some(Endpoint {
-                address: chosen.address,
-                port: chosen.port,
-            }),
-            source: source_towards(&replay, tuple, &chosen),
-            ..outcome
-        }
-    } else {
-        outcome
-    };
-    (outcome, replay.into_events())
+    (Outcome { source, ..outcome }, events)
 }
 
-/// Whom a backend sees: the service if it asks itself, the client if it is on this node, and else the node.
-fn source_towards<T: Tables>(tables: &T, tuple: &Tuple, chosen: &Chosen) -> SourceAddress {
-    if chosen.address == tuple.source {
-        return SourceAddress::Becomes(tuple.destination);
-    }
-    let backend = tables.backend(chosen.index);
-    if backend.is_some_and(|backend| backend.flags.contains(BackendFlags::LOCAL)) {
-        return SourceAddress::Kept;
-    }
-    let own = tables.node_address(tuple.source.family());
-    own.map_or(SourceAddress::BecomesUnknown, SourceAddress::Becomes)
+/// One way for everything, from this address.
+fn everywhere(source: Option<Address>) -> Vec<memory::Route> {
+    let families = [Family::V4, Family::V6];
+    let route = |family| memory::Route {
+        to: Cidr {
+            address: Address::unspecified(family),
+            length: 0,
+        },
+        device: Some(DeviceIndex(1)),
+        source,
+        mtu: u32::MAX,
+    };
+    families.map(route).into()
 }
 
 /// Which side of a frontend's policies a client is on.

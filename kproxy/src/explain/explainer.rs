@@ -1,14 +1,17 @@
 //! From a question to its answer.
 
 use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use kproxy_common::{Counter, Frontend, ServiceId, Settings, Tuple};
+use kproxy_common::{Counter, DeviceFlags, Frontend, ServiceId, Settings, Tuple};
 use kproxy_ebpf::lookup::Side;
 use kproxy_ebpf::{Age, Tables};
+use nix::net::if_::if_nametoindex;
 
-use super::answer::{Answer, ClientKind, FrontendKind, Verdict};
-use super::doors::{self, NODE_NAMESPACE};
+use super::answer::{Answer, ClientKind, FrontendKind, SourceAddress, Verdict};
+use super::doors::{self, NODE_NAMESPACE, Route};
 use super::frame;
 use super::names::Names;
 use super::outcome::{Outcome, counted, reason};
@@ -16,7 +19,7 @@ use super::question::{Question, Via};
 use super::replay::{Event, Replay};
 use super::steps::{step, target};
 use super::surroundings::Surroundings;
-use crate::dataplane::{Fate, Trial};
+use crate::dataplane::{Entry, Fate, Trial};
 use crate::plan::Endpoint;
 
 /// A node's maps, and what it takes to explain what they do with a packet. Made once for many questions.
@@ -24,7 +27,7 @@ pub struct Explainer<T> {
     tables: T,
     names: Names,
     surroundings: Surroundings,
-    /// The real program of a pod's door.
+    /// The real programs.
     trial: Option<RefCell<Trial>>,
 }
 
@@ -46,7 +49,7 @@ impl<T: Tables> Explainer<T> {
         }
     }
 
-    /// Has the real program decide at the pod's door.
+    /// Has the real programs decide on packets.
     #[must_use]
     pub fn with_trial(self, trial: Trial) -> Self {
         Self {
@@ -74,7 +77,7 @@ impl<T: Tables> Explainer<T> {
         let mut passage = match via {
             Via::Socket => self.at_socket(&tuple, client),
             Via::Pod => self.at_pod(&tuple)?,
-            Via::Uplink => self.at_uplink(&tuple, client),
+            Via::Uplink => self.at_uplink(&tuple, device)?,
         };
         let side = doors::side(client);
         if passage.outcome.counter == Some(Counter::LeftToPacket) {
@@ -103,29 +106,20 @@ impl<T: Tables> Explainer<T> {
         }
     }
 
-    fn at_uplink(&self, tuple: &Tuple, client: ClientKind) -> Passage {
-        let (outcome, events) = doors::uplink(self.replay(None), tuple, client);
-        Passage {
-            outcome,
-            events,
-            remarks: vec!["the uplink door has no program yet: this is what its maps say already".into()],
-        }
-    }
-
-    fn at_pod(&self, tuple: &Tuple) -> Result<Passage> {
-        let (mut outcome, mut events) = doors::pod(self.replay(None), tuple);
+    fn at_uplink(&self, tuple: &Tuple, device: Option<&str>) -> Result<Passage> {
+        let mut flags = DeviceFlags::empty();
+        let inside = device.is_some_and(|device| self.surroundings.detector.recognises_device(device));
+        flags.set(DeviceFlags::INSIDE, inside);
+        let at_door = |chance, route| doors::uplink(self.replay(chance), tuple, flags, route);
+        let (mut outcome, mut events) = at_door(None, Route::Any);
         let mut remarks = Vec::new();
         if let Some(trial) = &self.trial {
-            let real = self.run_real(&mut trial.borrow_mut(), tuple, &events)?;
-            // Chance is the kernel's: the library is shown the same, so that both tell of one choice.
-            if let Some(chance) = self.chance_of(&events, real.chosen) {
-                (outcome, events) = doors::pod(self.replay(Some(chance)), tuple);
-            }
-            remarks.push("the kernel ran the loaded program on this packet, with flows of its own".into());
-            if real != outcome {
-                remarks
-                    .push("the library would have done something else, see below; the kernel counts".into());
-            }
+            let (entry, address) = uplink_of(device)?;
+            let real = self.run_real(&mut trial.borrow_mut(), entry, (tuple, address), &events)?;
+            // Routes and chance are the kernel's: the library is shown the same.
+            let chance = self.chance_of(&events, real.chosen, self.side_of(tuple, inside));
+            (outcome, events) = at_door(chance, route_of(&real));
+            remarks.extend(remarks_on(&real, &outcome));
             outcome = real;
         }
         Ok(Passage {
@@ -135,7 +129,46 @@ impl<T: Tables> Explainer<T> {
         })
     }
 
-    fn run_real(&self, trial: &mut Trial, tuple: &Tuple, events: &[Event]) -> Result<Outcome> {
+    /// The side that the uplink door sees a client on.
+    fn side_of(&self, tuple: &Tuple, inside: bool) -> Side {
+        if inside
+            || self
+                .tables
+                .pod_range(tuple.source.family())
+                .contains(&tuple.source)
+        {
+            Side::Inside
+        } else {
+            Side::Outside
+        }
+    }
+
+    fn at_pod(&self, tuple: &Tuple) -> Result<Passage> {
+        let (mut outcome, mut events) = doors::pod(self.replay(None), tuple);
+        let mut remarks = Vec::new();
+        if let Some(trial) = &self.trial {
+            let real = self.run_real(&mut trial.borrow_mut(), Entry::Pod, (tuple, frame::NODE), &events)?;
+            // Chance is the kernel's: the library is shown the same, so that both tell of one choice.
+            if let Some(chance) = self.chance_of(&events, real.chosen, Side::Inside) {
+                (outcome, events) = doors::pod(self.replay(Some(chance)), tuple);
+            }
+            remarks.extend(remarks_on(&real, &outcome));
+            outcome = real;
+        }
+        Ok(Passage {
+            outcome,
+            events,
+            remarks,
+        })
+    }
+
+    fn run_real(
+        &self,
+        trial: &mut Trial,
+        entry: Entry,
+        (tuple, device): (&Tuple, [u8; 6]),
+        events: &[Event],
+    ) -> Result<Outcome> {
         let mut flows = Vec::new();
         for age in [Age::Answered, Age::New] {
             let Some(flow) = self.tables.flow(age, tuple) else {
@@ -151,15 +184,18 @@ impl<T: Tables> Explainer<T> {
             };
             record.map(|record| (*key, record))
         });
-        let fate = trial.run(&frame::bytes(tuple), &flows, affinity);
-        let Fate { bytes, counted, .. } = fate.context("run the program of the pod's door")?;
+        let fate = trial.run(entry, &frame::bytes_to(device, tuple), &flows, affinity);
+        let Fate { bytes, counted, .. } = fate.context("run the loaded program of the door")?;
         Ok(doors::after_packet(tuple, &counted, bytes))
     }
 
     /// The chance by which the library picks this backend.
-    fn chance_of(&self, events: &[Event], chosen: Option<Endpoint>) -> Option<u32> {
+    fn chance_of(&self, events: &[Event], chosen: Option<Endpoint>, side: Side) -> Option<u32> {
         let frontend = found(events)?;
-        let run = frontend.inside;
+        let run = match side {
+            Side::Inside => frontend.inside,
+            Side::Outside => frontend.outside,
+        };
         let chosen = chosen?;
         let offset = (0..run.count).find(|offset| {
             let index = self.tables.slot(run.base.wrapping_add(*offset));
@@ -239,6 +275,45 @@ impl<T: Tables> Explainer<T> {
                 port: it.port,
             })
     }
+}
+
+/// What is to be said of the two of them.
+fn remarks_on(real: &Outcome, library: &Outcome) -> Vec<String> {
+    let mut remarks =
+        vec!["the kernel ran the loaded program on this packet, with flows of its own".to_owned()];
+    if real != library {
+        remarks.push("the library would have done something else, see below; the kernel counts".to_owned());
+    }
+    remarks
+}
+
+/// What the kernel has found on the way, so that the library finds the same.
+fn route_of(real: &Outcome) -> Route {
+    match (real.counter, real.source) {
+        (Some(Counter::DroppedRoute), _) => Route::Missing,
+        (Some(Counter::DroppedForwarding), _) => Route::Off,
+        (_, SourceAddress::Becomes(source)) => Route::From(source),
+        (_, SourceAddress::Kept | SourceAddress::BecomesUnknown) => Route::Any,
+    }
+}
+
+/// The device that a packet comes in by, and its Ethernet address; the kernel takes loopback where nothing is said.
+fn uplink_of(device: Option<&str>) -> Result<(Entry, [u8; 6])> {
+    let Some(device) = device else {
+        return Ok((Entry::Uplink(None), [0; 6]));
+    };
+    let index =
+        if_nametoindex(device).with_context(|| format!("look for the device {device} of this node"))?;
+    let address = fs::read_to_string(Path::new("/sys/class/net").join(device).join("address"));
+    let bytes = address.unwrap_or_default();
+    let mut bytes = bytes
+        .trim()
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap_or_default());
+    Ok((
+        Entry::Uplink(Some(index)),
+        std::array::from_fn(|_| bytes.next().unwrap_or_default()),
+    ))
 }
 
 /// The service port that the packet belongs to: by its frontend, or by its connection.

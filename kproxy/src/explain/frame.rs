@@ -11,7 +11,7 @@ use crate::memory::Buffer;
 
 /// Ethernet addresses, which decide nothing: locally administered ones (IEEE 802, section 8.4).
 const SENDER: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
-const NODE: [u8; 6] = [0x02, 0, 0, 0, 0, 2];
+pub(super) const NODE: [u8; 6] = [0x02, 0, 0, 0, 0, 2];
 const HOPS: u8 = 64;
 /// Stands for a source port that has no connection yet: no packet has it.
 const UNUSED: Port = Port::new(0);
@@ -54,7 +54,12 @@ pub(super) fn tuple(question: &Question) -> Tuple {
 
 /// The packet that begins a connection.
 pub(super) fn bytes(tuple: &Tuple) -> Vec<u8> {
-    let ethernet = PacketBuilder::ethernet2(SENDER, NODE);
+    bytes_to(NODE, tuple)
+}
+
+/// The same for a device with this Ethernet address: what goes to another one is not for the node.
+pub(super) fn bytes_to(device: [u8; 6], tuple: &Tuple) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2(SENDER, device);
     let packet = match (tuple.source.ip(), tuple.destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             ethernet.ipv4(source.octets(), destination.octets(), HOPS)

@@ -128,7 +128,10 @@ impl Paper {
             bound: &bound,
             node_ports: &config.node_port_addresses,
         };
-        let wanted = facts.wanted(index.service_cidrs());
+        let wanted = WantedNode {
+            pod_ranges: self.detector(index).ranges(),
+            ..facts.wanted(index.service_cidrs())
+        };
         let mut all = bound;
         all.extend(wanted.primary.values());
         (all, wanted)

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
-    DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
-    RangeSetId, Settings, SnatKey, SocketFlow, SocketFlowKey, Tuple,
+    DeviceFlags, DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds,
+    PortSearch, RangeSetId, Settings, SnatKey, SocketFlow, SocketFlowKey, Tuple,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -37,6 +37,13 @@ pub(super) enum Event {
     Counted(Counter),
 }
 
+/// A device without addresses.
+const NAMELESS: Device = Device {
+    v4: Address::unspecified(Family::V4),
+    v6: Address::unspecified(Family::V6),
+    flags: DeviceFlags::empty(),
+};
+
 /// Reads go to the maps below, writes stay here.
 pub(super) struct Replay<'a, T> {
     below: &'a T,
@@ -47,6 +54,8 @@ pub(super) struct Replay<'a, T> {
     socket_flows: RefCell<HashMap<SocketFlowKey, Option<SocketFlow>>>,
     affinity: RefCell<HashMap<AffinityKey, Affinity>>,
     chance: Cell<Option<u32>>,
+    /// The device that is known not by the maps but by the question.
+    device: Option<(DeviceIndex, DeviceFlags)>,
     events: RefCell<Vec<Event>>,
 }
 
@@ -61,7 +70,16 @@ impl<'a, T: Tables> Replay<'a, T> {
             socket_flows: RefCell::default(),
             affinity: RefCell::default(),
             chance: Cell::new(chance),
+            device: None,
             events: RefCell::default(),
+        }
+    }
+
+    /// The device that the packet comes in by is such a one, whatever the maps say.
+    pub(super) fn by(self, index: DeviceIndex, flags: DeviceFlags) -> Self {
+        Self {
+            device: Some((index, flags)),
+            ..self
         }
     }
 
@@ -147,7 +165,14 @@ impl<T: Tables> Tables for Replay<'_, T> {
     }
 
     fn device(&self, index: DeviceIndex) -> Option<Device> {
-        self.below.device(index)
+        let known = self.below.device(index);
+        match self.device {
+            Some((asked, flags)) if asked == index => Some(Device {
+                flags,
+                ..known.unwrap_or(NAMELESS)
+            }),
+            _ => known,
+        }
     }
 
     fn port_search(&self, key: &SnatKey) -> Option<PortSearch> {

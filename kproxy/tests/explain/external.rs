@@ -122,7 +122,7 @@ fn source_ranges_3f() {
         "  loadBalancerSourceRanges: [192.168.0.0/24]\n",
         "{ip: 203.0.113.2}",
     );
-    let answer = ask(&node(&own, DETECTOR), "uplink: 203.0.113.2 > 203.0.113.2:80/TCP");
+    let answer = ask(&node(&own, DETECTOR), "pod: 203.0.113.2 > 203.0.113.2:80/TCP");
     assert_eq!(
         outcome(&answer).split(" as ").next(),
         Some(both),

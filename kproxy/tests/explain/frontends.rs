@@ -196,9 +196,16 @@ fn clients_are_told_apart_5c() {
             "forward 10.1.0.5:8080",
         ),
         (
-            "3.36 the node's own",
+            "nobody outside has the node's address",
             DETECTOR,
             "uplink: 192.168.7.1",
+            "node",
+            "drop",
+        ),
+        (
+            "3.36 the node's own",
+            DETECTOR,
+            "socket: 192.168.7.1",
             "node",
             both,
         ),
@@ -289,7 +296,7 @@ fn the_source_changes_only_where_it_must() {
             "5.06 hairpin at the uplink",
             "10.2.0.5",
             "uplink: 10.2.0.5 > 10.96.0.1:80/TCP",
-            "10.96.0.1",
+            "192.168.0.1",
         ),
         (
             "rejected",

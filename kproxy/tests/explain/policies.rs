@@ -268,7 +268,7 @@ fn a_service_of_another_proxy_is_left_alone_4_10() {
     let answer = ask(&node, &format!("pod: {POD} > 10.96.0.1:80/TCP"));
     assert_eq!(outcome(&answer), "pass", "1.01 4.10: {answer}");
     assert!(
-        answer.to_string().contains("never dropped as unallocated"),
+        answer.to_string().contains("a ClusterIP that is not served here"),
         "{answer}"
     );
     let answer = ask(&node, &format!("pod: {POD} > 10.96.0.2:80/TCP"));

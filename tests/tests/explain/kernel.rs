@@ -1,4 +1,4 @@
-//! Answers from pinned maps, with the loaded program at the pod's door, are those that the manifests give on paper.
+//! Answers from pinned maps, with the loaded programs where packets come in, are those that the manifests give on paper.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use kproxy_tests::acceptance::kernel::network::NO_CONTEXT;
 use kproxy_tests::acceptance::kernel::place::Place;
 use kproxy_tests::acceptance::kernel::programs::Programs;
 use kproxy_tests::acceptance::simulation::Hook;
+use kproxy_tests::cluster::ip::batch;
 use kproxy_tests::host::Frame;
 use kproxy_tests::host::frame::{Tcp, Transport};
 
@@ -25,7 +26,23 @@ struct Node {
 }
 
 impl Node {
+    /// A node in a network of its own, which ends with this thread: what comes in by an uplink depends on its routes.
     fn new() -> Self {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let lines = [
+            "link set lo up",
+            "link add eth0 type veth peer name eth1",
+            "link set eth1 up",
+            "link set eth0 up",
+            "address add 192.0.2.1/24 dev eth0",
+            "address add 2001:db8::1/64 dev eth0 nodad",
+            "route add default via 192.0.2.254",
+            "route add default via 2001:db8::fe",
+        ];
+        batch(None, &lines.map(str::to_owned)).unwrap();
+        for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            std::fs::write(format!("/proc/sys/net/{switch}"), "1").unwrap();
+        }
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("all.yaml"), MANIFESTS).unwrap();
         let arguments = RunArgs {

@@ -175,6 +175,7 @@ fn a_pod_s_device_that_is_made_anew_is_found_again() {
     loads.assert_undisturbed();
 }
 
+/// The address is the route's choice, also when it changes (5.10).
 #[test]
 fn backends_see_the_address_that_the_route_towards_them_prefers() {
     let stage = Stage::new("routes", Cni::RoutedVeth, &[]);

@@ -4,6 +4,7 @@ use kproxy_tests::cluster::Cni;
 
 use super::stage::{FAR, HOWS, NEAR, Stage};
 
+/// Policy Cluster: the client is kept where the backend is here, on purpose, and is the node elsewhere (3.33, 5.04).
 #[test]
 fn clients_outside_reach_backends_on_the_node_and_elsewhere() {
     let stage = Stage::new("walks", Cni::RoutedVeth, &[]);

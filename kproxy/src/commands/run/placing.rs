@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use kproxy_common::{Address, AddressRange, Device, DeviceFlags, DeviceIndex, Family};
+use kproxy_common::{Address, Device, DeviceFlags, DeviceIndex, Family};
 
 use crate::compile::NodeFacts;
 use crate::config::{LocalDetector, NodeAddresses, NodePortAddresses, loopback};
@@ -146,7 +146,7 @@ impl Placing {
         };
         let detector = self.detector.with_pod_cidrs(&inputs.pod_cidrs);
         let mut wanted = WantedNode {
-            pod_ranges: pod_ranges(&detector),
+            pod_ranges: detector.ranges(),
             devices: devices(here, &detector),
             ..facts.wanted(inputs.service_cidrs.clone())
         };
@@ -161,12 +161,6 @@ impl Placing {
         self.placed = true;
         Some(wanted)
     }
-}
-
-/// The source addresses that tell a client inside.
-fn pod_ranges(detector: &LocalDetector) -> BTreeMap<Family, AddressRange> {
-    let ranges = [Family::V4, Family::V6].map(|family| Some((family, detector.cidr(family)?.range())));
-    ranges.into_iter().flatten().collect()
 }
 
 /// What the data plane needs to know of a device, of those that it needs to know anything of.

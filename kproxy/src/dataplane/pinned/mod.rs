@@ -20,7 +20,7 @@ use kproxy_common::{Counter, Door, ServiceId, ServiceName, Settings, maps};
 pub use fill::MapFill;
 pub use links::{Attached, Place};
 pub use tables::PinnedTables;
-pub use trial::{Action, Fate, Trial};
+pub use trial::{Action, Entry, Fate, Trial};
 
 use super::error::OpenError;
 use super::pins::map_path;

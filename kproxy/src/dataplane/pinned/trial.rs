@@ -9,7 +9,7 @@ use std::io;
 use aya::maps::{Map, MapData, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
-use kproxy_common::{Affinity, AffinityKey, Counter, Door, Flow, Tuple, maps};
+use kproxy_common::{Affinity, AffinityKey, Counter, Door, Flow, PortSearch, SnatKey, Tuple, maps};
 use kproxy_ebpf::Age;
 
 use super::{Pinned, map_error};
@@ -20,7 +20,7 @@ use crate::dataplane::sys::hash::{Hash, Stopped};
 use crate::dataplane::tables::sum_counters;
 
 /// Maps that the copy shares with the programs in force. It only reads them.
-const SHARED: [&str; 7] = [
+const SHARED: [&str; 9] = [
     maps::ADDRESSES,
     maps::FRONTENDS,
     maps::SLOTS,
@@ -28,25 +28,62 @@ const SHARED: [&str; 7] = [
     maps::SOURCE_RANGES,
     maps::SERVICE_CIDRS,
     maps::NODE_ADDRESSES,
+    maps::POD_RANGES,
+    maps::DEVICES,
 ];
 /// Maps of its own that programs write.
-const OWN: [&str; 4] = [maps::FLOWS, maps::FLOWS_NEW, maps::SOCKET_FLOWS, maps::AFFINITY];
+const OWN: [&str; 5] = [
+    maps::FLOWS,
+    maps::FLOWS_NEW,
+    maps::SOCKET_FLOWS,
+    maps::AFFINITY,
+    maps::SNAT_PORTS,
+];
 /// Entries of those: an LRU keeps some for every processor.
 const ENTRIES: u32 = 4_096;
-const PROGRAM: &str = "pod_ingress";
+
+/// Length of the context up to its field `ifindex`, and where that is (include/uapi/linux/bpf.h).
+const CONTEXT_LENGTH: usize = 11 * size_of::<u32>();
+const CONTEXT_DEVICE: usize = 10 * size_of::<u32>();
 
 /// Verdicts of a TC program (`include/uapi/linux/pkt_cls.h`).
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const TC_ACT_SHOT: u32 = 2;
 const TC_ACT_REDIRECT: u32 = 7;
 
-/// A second copy of the program of a pod's door.
+/// A second copy of the programs that decide on packets which come in.
 pub struct Trial {
     object: Ebpf,
     flows: Hash<Tuple, Flow>,
     flows_new: Hash<Tuple, Flow>,
     affinity: Hash<AffinityKey, Affinity>,
+    port_searches: Hash<SnatKey, PortSearch>,
     counters: PerCpuArray<MapData, u64>,
+}
+
+/// Where a packet comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Out of a pod.
+    Pod,
+    /// By an uplink; by the device with this interface index, or by none in particular.
+    Uplink(Option<u32>),
+}
+
+impl Entry {
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Pod => "pod_ingress",
+            Self::Uplink(_) => "uplink_ingress",
+        }
+    }
+
+    const fn door(self) -> Door {
+        match self {
+            Self::Pod => Door::PodIngress,
+            Self::Uplink(_) => Door::UplinkIngress,
+        }
+    }
 }
 
 /// What the program did with a packet.
@@ -65,14 +102,14 @@ pub struct Fate {
 pub enum Action {
     /// The packet goes on.
     Continue,
-    /// It goes back out by the device it came from, translated or as a rejection.
+    /// It goes out around the stack, translated or as a rejection.
     Redirect,
     /// It ends here.
     Drop,
 }
 
 impl Pinned {
-    /// Loads a copy of the program of a pod's door.
+    /// Loads a copy of the programs.
     ///
     /// # Errors
     /// When the kernel refuses it.
@@ -87,20 +124,21 @@ impl Pinned {
             loader.map_max_entries(name, ENTRIES);
         }
         let mut object = loader.load(OBJECT)?;
-        let program: &mut SchedClassifier = object
-            .program_mut(PROGRAM)
-            .and_then(|program| program.try_into().ok())
-            .ok_or(OpenError::Missing {
-                program: PROGRAM,
-                kind: "classifier",
-            })?;
-        program.load().map_err(|source| OpenError::Program {
-            program: PROGRAM,
-            source,
-        })?;
+        for program in [Entry::Pod, Entry::Uplink(None)].map(Entry::program) {
+            let classifier: &mut SchedClassifier = object
+                .program_mut(program)
+                .and_then(|program| program.try_into().ok())
+                .ok_or(OpenError::Missing {
+                    program,
+                    kind: "classifier",
+                })?;
+            let loaded = classifier.load();
+            loaded.map_err(|source| OpenError::Program { program, source })?;
+        }
         let flows = take(&mut object, maps::FLOWS)?;
         let flows_new = take(&mut object, maps::FLOWS_NEW)?;
         let affinity = take(&mut object, maps::AFFINITY)?;
+        let port_searches = take(&mut object, maps::SNAT_PORTS)?;
         let counters = object
             .take_map(maps::COUNTERS)
             .ok_or_else(missing(maps::COUNTERS))?;
@@ -111,6 +149,7 @@ impl Pinned {
             flows,
             flows_new,
             affinity,
+            port_searches,
             counters,
         })
     }
@@ -123,6 +162,7 @@ impl Trial {
     /// When the kernel does not run it.
     pub fn run(
         &mut self,
+        entry: Entry,
         packet: &[u8],
         flows: &[(Age, Tuple, Flow)],
         affinity: Option<(AffinityKey, Affinity)>,
@@ -138,9 +178,9 @@ impl Trial {
         if let Some((key, record)) = affinity {
             self.affinity.put(&[key], &[record]).map_err(stopped)?;
         }
-        let before = self.counts()?;
-        let (action, bytes) = self.test_run(packet)?;
-        let after = self.counts()?;
+        let before = self.counts(entry.door())?;
+        let (action, bytes) = self.test_run(entry, packet)?;
+        let after = self.counts(entry.door())?;
         let counted = before.into_iter().zip(after);
         let counted = counted.filter(|((_, before), (_, after))| after > before);
         Ok(Fate {
@@ -150,17 +190,23 @@ impl Trial {
         })
     }
 
-    fn test_run(&self, packet: &[u8]) -> io::Result<(Action, Vec<u8>)> {
+    fn test_run(&self, entry: Entry, packet: &[u8]) -> io::Result<(Action, Vec<u8>)> {
         let program: &SchedClassifier = self
             .object
-            .program(PROGRAM)
+            .program(entry.program())
             .and_then(|program| program.try_into().ok())
             .ok_or_else(|| io::Error::other("no such program"))?;
         // Room for the headers of a rejection as well.
         let mut bytes = vec![0; packet.len() + 256];
+        // Only the index may be said of it beside zeros; the kernel takes loopback where nothing is said.
+        let context = match entry {
+            Entry::Uplink(Some(index)) => Some(context_with(index)),
+            Entry::Uplink(None) | Entry::Pod => None,
+        };
         let options = TestRunOptions {
             data_in: Some(packet),
             data_out: Some(&mut bytes),
+            ctx_in: context.as_ref().map(|context| &context[..]),
             repeat: 1,
             ..TestRunOptions::default()
         };
@@ -175,9 +221,9 @@ impl Trial {
         Ok((action, bytes))
     }
 
-    fn counts(&self) -> io::Result<Vec<(Counter, u64)>> {
+    fn counts(&self, door: Door) -> io::Result<Vec<(Counter, u64)>> {
         let counts = sum_counters(&self.counters).map_err(io::Error::other)?;
-        let counts = counts.into_iter().filter(|(door, ..)| *door == Door::PodIngress);
+        let counts = counts.into_iter().filter(|(at, ..)| *at == door);
         Ok(counts.map(|(_, counter, count)| (counter, count)).collect())
     }
 
@@ -185,8 +231,17 @@ impl Trial {
     fn clear(&self) -> io::Result<()> {
         clear(&self.flows)?;
         clear(&self.flows_new)?;
-        clear(&self.affinity)
+        clear(&self.affinity)?;
+        clear(&self.port_searches)
     }
+}
+
+/// A `struct __sk_buff` that came in by a device, as far as the kernel lets it be set (`convert___skb_to_skb`).
+fn context_with(index: u32) -> [u8; CONTEXT_LENGTH] {
+    let mut context = [0; CONTEXT_LENGTH];
+    let end = CONTEXT_DEVICE + size_of::<u32>();
+    context[CONTEXT_DEVICE..end].copy_from_slice(&index.to_ne_bytes());
+    context
 }
 
 fn clear<K: bytemuck::Pod, V: bytemuck::Pod>(map: &Hash<K, V>) -> io::Result<()> {

@@ -216,6 +216,7 @@ fn with_address(index: u32, text: &str, preferred: bool) -> Message {
     Message::Address { index, prefix }
 }
 
+/// The one that stands in for clients where routes name none (5.10).
 #[test]
 fn a_device_has_the_address_that_the_kernel_would_send_from() {
     let mut table = Table::default();
