@@ -58,7 +58,8 @@ impl Followed {
             .addresses
             .wait_for(|here| here.as_ref().is_some_and(|here| here.bound == expected));
         let bound = tokio::time::timeout(Duration::from_secs(5), bound).await;
-        let bound = bound.map(|bound| bound.expect("the follower runs").clone());
+        let bound = bound.map(|here| here.expect("the follower runs").clone());
+        let bound = bound.map(|here| here.map(|here| here.bound));
         assert_eq!(bound, Ok(Some(expected)), "after {commands}");
     }
 

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::Context;
 use aya::maps::MapData;
-use kproxy_common::{Counter, Door, maps};
+use kproxy_common::{Counter, Door, PortSearch, SnatKey, maps};
 
 use super::error::OpenError;
 use super::pins::map_path;
 use super::sys::count::count;
+use super::sys::hash::Hash;
 use super::tables::Counters;
 use crate::plan::Fill;
 use crate::serve::Gauges;
@@ -21,6 +22,7 @@ const TABLES: [&str; 4] = [maps::FLOWS, maps::FLOWS_NEW, maps::SOCKET_FLOWS, map
 pub struct Meter {
     counters: Counters,
     tables: Vec<(&'static str, MapData)>,
+    port_searches: Hash<SnatKey, PortSearch>,
 }
 
 impl Meter {
@@ -41,6 +43,10 @@ impl Meter {
                 .into_iter()
                 .map(|map| Ok((map, pinned(map)?)))
                 .collect::<Result<_, OpenError>>()?,
+            port_searches: Hash::new(pinned(maps::SNAT_PORTS)?).map_err(|source| OpenError::Map {
+                map: maps::SNAT_PORTS,
+                source,
+            })?,
         })
     }
 }
@@ -61,5 +67,9 @@ impl Gauges for Meter {
             })
         };
         self.tables.iter().map(fill).collect()
+    }
+
+    fn port_searches(&self) -> anyhow::Result<Vec<(SnatKey, PortSearch)>> {
+        self.port_searches.entries().context("read the map SNAT_PORTS")
     }
 }

@@ -5,6 +5,7 @@
 //! * [`features`]: what the kernel can do
 //! * [`families`]: which address families it has
 //! * [`ephemeral`]: which ports it gives to connections of its own
+//! * [`forwarding`]: whether it passes packets on
 //! * [`name`]: which Node object this is
 //! * [`memory`]: how large tables may be by default
 //!
@@ -21,6 +22,7 @@ pub mod ephemeral;
 pub mod families;
 pub mod features;
 pub mod former_proxy;
+pub mod forwarding;
 pub mod memory;
 pub mod mounts;
 pub mod name;

@@ -1,7 +1,7 @@
 //! What is read from the kernel when somebody asks for metrics.
 
 use anyhow::Result;
-use kproxy_common::{Counter, Door};
+use kproxy_common::{Counter, Door, PortSearch, SnatKey};
 
 use crate::plan::Fill;
 
@@ -18,4 +18,10 @@ pub trait Gauges: Send + Sync + 'static {
     /// # Errors
     /// A map can not be read.
     fn tables(&self) -> Result<Vec<Fill>>;
+
+    /// The searches for source ports of this node, one for each address and backend that clients share.
+    ///
+    /// # Errors
+    /// The map can not be read.
+    fn port_searches(&self) -> Result<Vec<(SnatKey, PortSearch)>>;
 }

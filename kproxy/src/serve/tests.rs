@@ -4,11 +4,12 @@ mod bind;
 mod healthz;
 mod pages;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use kproxy_common::{Counter, Door, Family, counter, maps};
+use kproxy_common::{Counter, Door, Family, Port, PortSearch, Protocol, SnatKey, counter, maps};
 
 use super::*;
 use crate::plan::Fill;
@@ -31,6 +32,26 @@ impl Gauges for Fixed {
             entries: 12,
             capacity: 1_024,
         }])
+    }
+
+    fn port_searches(&self) -> Result<Vec<(SnatKey, PortSearch)>> {
+        let search = |host: u8, fill: u32| {
+            let key = SnatKey {
+                source: Ipv4Addr::new(10, 0, 0, 1).into(),
+                destination: Ipv4Addr::new(10, 244, 0, host).into(),
+                port: Port::new(80),
+                protocol: Protocol::TCP,
+                padding: 0,
+            };
+            let search = PortSearch {
+                fill,
+                ..PortSearch::default()
+            };
+            (key, search)
+        };
+        Ok((1..=12)
+            .map(|host| search(host, u32::from(host) * PortSearch::FULL / 16))
+            .collect())
     }
 }
 

@@ -10,7 +10,7 @@ use kproxy::dataplane::Meter;
 use kproxy::serve::Gauges as _;
 use kproxy_common::Counter;
 use kproxy_tests::acceptance::state::{PORT, Service, State, WEB, web};
-use kproxy_tests::acceptance::world::{self, CLIENT, FAMILIES, NODE, service};
+use kproxy_tests::acceptance::world::{self, CLIENT, FAMILIES, NODE, OUTSIDE, service};
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Node};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -21,6 +21,7 @@ use super::datagram::{ETHERNET, payload, udp};
 
 /// Fits a packet, does not, and the longest that UDP over IPv4 carries.
 const LENGTHS: [usize; 4] = [1_472, 1_473, 9_000, 65_507];
+const NODE_PORT: u16 = 30_080;
 /// Against hanging.
 const BOUND: Duration = Duration::from_secs(10);
 /// How long an answer is waited for before the question is asked again.
@@ -189,22 +190,43 @@ fn counted(node: &Node, counter: Counter) -> u64 {
     of_it.map(|(.., times)| times).sum()
 }
 
-fn pods_talk(name: &str, cni: Cni) {
-    let stage = Stage::new(name, cni, web(&["web-1"]));
-    let (client, server) = (stage.cluster.pod(CLIENT), stage.cluster.pod("web-1"));
-    let node = stage.cluster.node(NODE);
-    for family in FAMILIES {
-        talk(client, server, service(WEB, PORT, family));
+/// Datagrams between a client and a service's only pod, in order and not.
+fn they_talk(stage: &Stage, client: &Host, pod: &str, to: [SocketAddr; 2]) {
+    let (server, node) = (stage.cluster.pod(pod), stage.cluster.node(NODE));
+    for to in to {
+        talk(client, server, to);
     }
     assert_eq!(counted(node, Counter::FragmentRequeued), 0, "nothing came early");
     assert_eq!(counted(node, Counter::DroppedFragment), 0);
-    for family in FAMILIES {
-        talk_reversed(client, server, service(WEB, PORT, family));
+    for to in to {
+        talk_reversed(client, server, to);
     }
     assert!(
         counted(node, Counter::FragmentRequeued) > 0,
         "what came early came again"
     );
+}
+
+fn pods_talk(name: &str, cni: Cni) {
+    let stage = Stage::new(name, cni, web(&["web-1"]));
+    let to = FAMILIES.map(|family| service(WEB, PORT, family));
+    they_talk(&stage, stage.cluster.pod(CLIENT), "web-1", to);
+}
+
+fn outside_talks(name: &str, cni: Cni, pod: &'static str) {
+    let stage = Stage::new(name, cni, web(&[pod]).node_port(NODE_PORT));
+    let to = stage.cluster.node(NODE).host().sockets(NODE_PORT);
+    they_talk(&stage, stage.cluster.client(OUTSIDE.name), pod, to);
+}
+
+#[test]
+fn datagrams_from_outside_arrive_on_the_node_in_fragments() {
+    outside_talks("fraghere", Cni::RoutedVeth, "web-1");
+}
+
+#[test]
+fn datagrams_from_outside_arrive_elsewhere_in_fragments() {
+    outside_talks("fragthere", Cni::RoutedVeth, "web-2");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_fragment_of_an_echo_request_passes() {
     asked[ETHERNET + 6] = 0x20;
     set_hops(&mut asked, ETHERNET, 63);
     for door in DOORS {
-        let passed = (Verdict::NoTuple(NoTuple::Fragment), asked.clone());
+        let passed = (Verdict::NoTuple(NoTuple::OtherProtocol), asked.clone());
         assert_eq!(pass(&tables, door, asked.clone()), passed);
     }
 }

@@ -77,7 +77,7 @@ impl Kernel {
                 wanted = packet.bytes;
                 REDIRECT
             }
-            other @ (Action::Forward | Action::Refuse(_) | Action::Drop) => {
+            other @ (Action::Requeue | Action::Forward | Action::Refuse(_) | Action::Drop) => {
                 anyhow::bail!("{other:?} at {door:?}")
             }
         };

@@ -124,6 +124,8 @@ impl Scene {
             bound: BTreeSet::from([node]),
             primary: BTreeMap::from([(family, node)]),
             service_cidrs: BTreeSet::new(),
+            pod_ranges: BTreeMap::new(),
+            devices: BTreeMap::new(),
         }
     }
 
@@ -142,9 +144,9 @@ impl Scene {
         };
         let services = [Protocol::TCP, Protocol::UDP, Protocol::SCTP].map(|protocol| {
             let name = ServicePortName {
-                namespace: "default".to_owned(),
-                name: "web".to_owned(),
-                port: String::new(),
+                namespace: "default".into(),
+                name: "web".into(),
+                port: "".into(),
                 protocol,
                 family,
             };

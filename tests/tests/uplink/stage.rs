@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via};
 use kproxy_tests::echo::{Mode, Options, Outcome, Report};
@@ -36,12 +37,18 @@ pub(crate) const FAR: Service = Service {
     node_port: 30_081,
 };
 
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a change may take to show. A bound against hanging, not a measurement.
+const BOUND: Duration = Duration::from_secs(10);
+
 /// TCP and both ways to send UDP.
 pub(crate) const HOWS: [Option<Mode>; 3] = [None, Some(Mode::Connect), Some(Mode::Sendto)];
 
 /// Everything that runs. Dropped in this order.
 pub(crate) struct Stage {
-    _agents: Vec<Agent>,
+    agents: Vec<Agent>,
     _servers: Vec<Process>,
     _folder: TempDir,
     pub(crate) cluster: Cluster,
@@ -70,7 +77,7 @@ impl Stage {
             .iter()
             .map(|node| node.start_agent(&options).unwrap());
         Self {
-            _agents: agents.collect(),
+            agents: agents.collect(),
             _servers: servers,
             _folder: folder,
             cluster,
@@ -89,7 +96,53 @@ impl Stage {
             None => Options::to(to),
             Some(mode) => Options::to(to).udp(mode),
         };
+        let options = options.timeout(PATIENCE);
         self.client().ask(Via::Packet, &options).unwrap().remove(0)
+    }
+
+    /// Asks until the service's pod has answered and has seen one of these clients.
+    pub(crate) fn until_answered(
+        &self,
+        service: Service,
+        address: IpAddr,
+        how: Option<Mode>,
+        client: IpAddr,
+    ) {
+        self.until(service, address, how, |report| {
+            let seen = report
+                .answer
+                .as_ref()
+                .map(|answer| answer.peer.ip().to_canonical());
+            report.result == Outcome::Ok && report.pod() == Some(service.name) && seen == Some(client)
+        });
+    }
+
+    /// Asks until nobody answers.
+    pub(crate) fn until_silent(&self, service: Service, address: IpAddr, how: Option<Mode>) {
+        self.until(service, address, how, |report| report.result != Outcome::Ok);
+    }
+
+    fn until(
+        &self,
+        service: Service,
+        address: IpAddr,
+        how: Option<Mode>,
+        is_right: impl Fn(&Report) -> bool,
+    ) {
+        let begin = Instant::now();
+        loop {
+            let report = self.ask(service, address, how);
+            if is_right(&report) {
+                return;
+            }
+            assert!(
+                begin.elapsed() < BOUND,
+                "{service:?} at {address} goes on: {report:?}; node a: {}; node b: {}; {}",
+                self.counters("a"),
+                self.counters("b"),
+                self.agents[0].log(),
+            );
+        }
     }
 
     /// The counters of a node that are not zero, for a test that fails.

@@ -38,6 +38,8 @@ pub(super) struct Agent<K> {
     release_at: Option<Instant>,
     retry: Backoff,
     known: Known,
+    /// Somebody was told that the node does not forward.
+    told_forwarding: bool,
     reporter: Reporter,
 }
 
@@ -62,6 +64,7 @@ impl<K: Kernel> Agent<K> {
             // A plan may be healed only after the grace period.
             retry: Backoff::new(GRACE, LONGEST_PAUSE),
             known: Known::default(),
+            told_forwarding: false,
             reporter,
         }
     }

@@ -5,6 +5,7 @@
 //! * `start`: the parts that the configuration decides, opened one by one
 //! * `placing`: what the node's addresses are to the data plane; `awaited`: as long as its object has none
 //! * `pod_ranges`: the Node object's part in telling local traffic apart; `primary_family`: which family it puts first
+//! * `source_ports`: a warning before the node runs out of them
 //! * `kernel`: what they want from the data plane
 //! * this file: checks, starts and the loop that waits
 //!
@@ -19,6 +20,7 @@ mod kernel;
 mod placing;
 mod pod_ranges;
 mod primary_family;
+mod source_ports;
 mod start;
 
 use std::sync::Arc;
@@ -97,8 +99,15 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
         families: families.iter().copied().collect(),
     };
     let meter = Meter::open(&own.pin_dir).context("open the maps that metrics are read from")?;
+    let meter = Arc::new(meter);
     // Dropping them ends them.
-    let _servers = servers::start(start::server_options(&config)?, &status, Arc::new(meter)).await?;
+    let _servers = servers::start(
+        start::server_options(&config)?,
+        &status,
+        Arc::clone(&meter) as Arc<_>,
+    )
+    .await?;
+    tasks.spawn(source_ports::watch(meter));
     let sweeper = start::sweeper(&mut dataplane, &own.netns_dirs, status.clone());
     let agent = Agent::new(
         Index::with_rules(node, rules),

@@ -12,6 +12,7 @@
 mod counted;
 mod define;
 mod page;
+mod ports;
 mod pulled;
 pub(super) mod server;
 mod slis;

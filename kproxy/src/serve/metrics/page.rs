@@ -11,6 +11,7 @@ use prometheus::{Registry, TextEncoder};
 use super::super::gauges::Gauges;
 use super::super::health::Health;
 use super::super::status::{FAMILIES, Status};
+use super::ports;
 use super::pulled::{Kind, Pulled, Series};
 use crate::causes::one_line;
 use crate::plan::Fill;
@@ -61,6 +62,7 @@ fn pulled(status: &Status, gauges: &Arc<dyn Gauges>) -> prometheus::Result<Vec<P
     let tables = Tables::new(status, gauges);
     let capacities = Arc::clone(&tables);
     let (events, outcomes, new_flows) = (status.events().clone(), Arc::clone(gauges), Arc::clone(gauges));
+    let (searches, exhausted) = (Arc::clone(gauges), Arc::clone(gauges));
     Ok(vec![
         Pulled::new(
             Kind::Gauge,
@@ -108,6 +110,20 @@ fn pulled(status: &Status, gauges: &Arc<dyn Gauges>) -> prometheus::Result<Vec<P
                     |door, _| vec![door.name().into()],
                 )
             },
+        )?,
+        Pulled::new(
+            Kind::Gauge,
+            "kproxy_snat_port_fill_ratio",
+            "How full the node's source ports towards a backend are; without labels, the fullest",
+            &["source", "destination", "protocol"],
+            move || ports::series(&*searches),
+        )?,
+        Pulled::new(
+            Kind::Counter,
+            "kproxy_snat_ports_exhausted_total",
+            "Flows from outside that found no source port towards their backend",
+            &[],
+            move || ports::exhausted(&*exhausted),
         )?,
         Pulled::new(
             Kind::Gauge,
@@ -182,7 +198,7 @@ fn by_map(fills: &[Fill], read: fn(&Fill) -> u64) -> Vec<Series> {
     clippy::cast_precision_loss,
     reason = "the exposition format has no integers; Prometheus keeps 53 bits anyway"
 )]
-fn number(count: u64) -> f64 {
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }
 

@@ -169,12 +169,21 @@ fn what_happened_is_told() {
     }]);
     let after = Page::of(&status);
 
+    let destinations = after.series.keys();
+    let destinations = destinations.filter(|series| series.starts_with("kproxy_snat_port_fill_ratio{"));
+    assert_eq!(destinations.count(), 10, "the fullest of twelve");
     let rows: &[(&Page, &str, f64)] = &[
         (&before, "kubeproxy_sync_proxy_rules_service_changes_pending", 2.0),
         (
             &before,
             "kubeproxy_sync_proxy_rules_endpoint_changes_pending",
             1.0,
+        ),
+        (&after, "kproxy_snat_port_fill_ratio", 0.75),
+        (
+            &after,
+            "kproxy_snat_port_fill_ratio{source=\"10.0.0.1\",destination=\"10.244.0.3:80\",protocol=\"TCP\"}",
+            0.1875,
         ),
         (&after, "kubeproxy_sync_proxy_rules_service_changes_pending", 0.0),
         (&after, "kubeproxy_sync_proxy_rules_endpoint_changes_pending", 0.0),

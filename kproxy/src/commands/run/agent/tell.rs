@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::dataplane::DeviceDoor as Kind;
+use crate::node::forwarding;
 use crate::plan::{Plan, Problem};
 use crate::serve::{DeviceDoor, Sync};
 
@@ -48,7 +49,8 @@ impl<K: Kernel> Agent<K> {
             .problems(self.index.problems().count() + self.known.count());
     }
 
-    pub(super) fn tell_devices(&self) {
+    pub(super) fn tell_devices(&mut self) {
+        self.tell_if_not_forwarding();
         let kinds = [
             (DeviceDoor::Pod, &[Kind::Pod][..]),
             (DeviceDoor::Uplink, &[Kind::Uplink, Kind::BareUplink]),
@@ -56,6 +58,23 @@ impl<K: Kernel> Agent<K> {
         for (door, kinds) in kinds {
             let (open, failed) = self.doors.count(kinds);
             self.reporter.devices(door, open, failed);
+        }
+    }
+
+    /// Clients outside whose backend is on another node need it.
+    fn tell_if_not_forwarding(&mut self) {
+        let (uplinks, _) = self.doors.count(&[Kind::Uplink, Kind::BareUplink]);
+        if uplinks == 0 || self.told_forwarding {
+            return;
+        }
+        let off = forwarding::switched_off();
+        if !off.is_empty() {
+            self.told_forwarding = true;
+            tracing::warn!(
+                "this node does not forward: {} is 0; clients outside do not reach backends on other nodes, and their \
+                 packets are counted as dropped_forwarding; set it to 1",
+                off.join(" and ")
+            );
         }
     }
 
