@@ -87,7 +87,7 @@ fn what_is_written_is_found_by_prefix_and_survives_a_restart() {
     for (text, role) in [
         ("192.0.2.1", AddressRole::NODE | AddressRole::OWN),
         ("fd00::1", AddressRole::NODE | AddressRole::OWN),
-        ("10.96.0.99", AddressRole::EXEMPT),
+        ("10.96.0.99", AddressRole::OWN),
     ] {
         assert_eq!(contents.addresses[&address(text)], role, "{text}");
     }

@@ -250,7 +250,8 @@ fn the_destinations_whose_source_ports_are_fullest_are_told() {
     let destinations = page.series.keys();
     let destinations = destinations.filter(|series| series.starts_with("kproxy_snat_port_fill_ratio{"));
     assert_eq!(destinations.count(), 10, "the fullest of twelve");
-    let one = "kproxy_snat_port_fill_ratio{source=\"10.0.0.1\",destination=\"10.244.0.3:80\",protocol=\"TCP\"}";
+    let one =
+        "kproxy_snat_port_fill_ratio{source=\"10.0.0.1\",destination=\"10.244.0.3:80\",protocol=\"TCP\"}";
     for (series, ratio) in [("kproxy_snat_port_fill_ratio", 0.75), (one, 0.1875)] {
         assert_eq!(page.series.get(series), Some(&ratio), "{series}");
     }
