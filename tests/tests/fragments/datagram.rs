@@ -25,7 +25,7 @@ pub(crate) fn udp(source: SocketAddr, destination: SocketAddr, length: usize, id
 /// What such a datagram carries.
 pub(crate) fn payload(length: usize) -> Vec<u8> {
     (0..length)
-        .map(|byte| (byte * 31 >> 3).to_le_bytes()[0])
+        .map(|byte| ((byte * 31) >> 3).to_le_bytes()[0])
         .collect()
 }
 
