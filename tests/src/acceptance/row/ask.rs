@@ -69,7 +69,7 @@ pub enum Expect {
 }
 
 impl Ask {
-    /// One request of the client for a door to [`web`](super::state::web).
+    /// One request of the client for a door to [`web`](crate::acceptance::state::web).
     #[must_use]
     pub fn web(via: Via, protocol: Protocol, family: Family) -> Self {
         Self {
