@@ -137,7 +137,7 @@ pub(super) fn uplink<T: Tables>(
     let outcome = after_packet(tuple, &counted(&events), packet.bytes);
     let source = match outcome.source {
         SourceAddress::Becomes(address) if unknown.contains(&address) => SourceAddress::BecomesUnknown,
-        other => other,
+        source @ (SourceAddress::Kept | SourceAddress::Becomes(_) | SourceAddress::BecomesUnknown) => source,
     };
     (Outcome { source, ..outcome }, events)
 }

@@ -132,8 +132,9 @@ impl Pinned {
                     program,
                     kind: "classifier",
                 })?;
-            let loaded = classifier.load();
-            loaded.map_err(|source| OpenError::Program { program, source })?;
+            classifier
+                .load()
+                .map_err(|source| OpenError::Program { program, source })?;
         }
         let flows = take(&mut object, maps::FLOWS)?;
         let flows_new = take(&mut object, maps::FLOWS_NEW)?;
