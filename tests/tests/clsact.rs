@@ -21,6 +21,9 @@ const SERVICE: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 10)),
 ];
 
+/// Devices of the node with doors: those of both pods, and its uplink.
+const DOORS: usize = 3;
+
 /// A service of two families in a folder, and the node's devices.
 struct Story {
     folder: tempfile::TempDir,
@@ -115,8 +118,8 @@ fn serves_without_a_gap(story: &Story) -> anyhow::Result<()> {
     let _server = story.cluster.pod("web").serve(Via::Socket, &[8080], &[])?;
     let agent = story.start("clsact")?;
     let loads = story.loads().with_context(|| agent.log())?;
-    // Both pods' devices.
-    ensure!(story.filtered_devices()? == 2, "not by clsact");
+    let filtered = story.filtered_devices()?;
+    ensure!(filtered == DOORS, "{filtered} devices have filters");
     agent.stop()?;
     story.start("clsact")?.kill()?;
     let agent = story.start("clsact")?;
@@ -146,8 +149,8 @@ fn the_way_can_be_changed() -> anyhow::Result<()> {
     let story = Story::new("clsactchanged", Cni::RoutedVeth)?;
     let _server = story.cluster.pod("web").serve(Via::Socket, &[8080], &[])?;
     let ways: &[_] = match features::device_hooks() {
-        DeviceHooks::Tcx => &[("tcx", 0), ("clsact", 2), ("tcx", 0)],
-        DeviceHooks::Clsact => &[("clsact", 2)],
+        DeviceHooks::Tcx => &[("tcx", 0), ("clsact", DOORS), ("tcx", 0)],
+        DeviceHooks::Clsact => &[("clsact", DOORS)],
     };
     for (way, devices) in ways {
         let agent = story.start(way)?;

@@ -135,11 +135,16 @@ pub(super) fn uplink<T: Tables>(
     let _: kproxy_ebpf::Verdict = forward::uplink_ingress(&mut packet, &replay, &mut Scratch::default());
     let events = replay.into_events();
     let outcome = after_packet(tuple, &counted(&events), packet.bytes);
-    let source = match outcome.source {
-        SourceAddress::Becomes(address) if unknown.contains(&address) => SourceAddress::BecomesUnknown,
-        source @ (SourceAddress::Kept | SourceAddress::Becomes(_) | SourceAddress::BecomesUnknown) => source,
+    let is_unknown = matches!(outcome.source, SourceAddress::Becomes(address) if unknown.contains(&address));
+    let outcome = if is_unknown {
+        Outcome {
+            source: SourceAddress::BecomesUnknown,
+            ..outcome
+        }
+    } else {
+        outcome
     };
-    (Outcome { source, ..outcome }, events)
+    (outcome, events)
 }
 
 /// One way for everything, from this address.

@@ -7,7 +7,7 @@ use super::package::Kernel;
 /// How much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// What a run of all checks has time for.
+    /// What somebody can wait for.
     Quick,
     /// Everything.
     Full,

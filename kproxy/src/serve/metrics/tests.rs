@@ -168,7 +168,6 @@ fn what_happened_is_told() {
         capacity: 64,
     }]);
     let after = Page::of(&status);
-
     let rows: &[(&Page, &str, f64)] = &[
         (&before, "kubeproxy_sync_proxy_rules_service_changes_pending", 2.0),
         (
@@ -246,6 +245,19 @@ fn what_happened_is_told() {
 }
 
 #[test]
+fn the_destinations_whose_source_ports_are_fullest_are_told() {
+    let page = Page::of(&status(NEVER_LATE));
+    let destinations = page.series.keys();
+    let destinations = destinations.filter(|series| series.starts_with("kproxy_snat_port_fill_ratio{"));
+    assert_eq!(destinations.count(), 10, "the fullest of twelve");
+    let one =
+        "kproxy_snat_port_fill_ratio{source=\"10.0.0.1\",destination=\"10.244.0.3:80\",protocol=\"TCP\"}";
+    for (series, ratio) in [("kproxy_snat_port_fill_ratio", 0.75), (one, 0.1875)] {
+        assert_eq!(page.series.get(series), Some(&ratio), "{series}");
+    }
+}
+
+#[test]
 fn every_outcome_at_every_door_has_its_series() {
     let page = Page::of(&status(NEVER_LATE));
     for door in Door::ALL {
@@ -290,16 +302,4 @@ fn buckets_are_kube_proxys_and_finer_ones_below() {
     assert_eq!(programming[79..82], [115.0, 120.0, 150.0]);
     assert_eq!(programming.len(), 7 + 2 + 59 + 12 + 7);
     assert_eq!(programming.last(), Some(&300.0));
-}
-
-#[test]
-fn the_fullest_source_ports_are_shown() {
-    let page = Page::of(&status(NEVER_LATE));
-    let metric = "kproxy_snat_port_fill_ratio";
-    assert_eq!(page.series.get(metric), Some(&0.75));
-    let third = format!("{metric}{{source=\"10.0.0.1\",destination=\"10.244.0.3:80\",protocol=\"TCP\"}}");
-    assert_eq!(page.series.get(&third), Some(&0.1875));
-    let destinations = page.series.keys();
-    let destinations = destinations.filter(|series| series.starts_with(&format!("{metric}{{")));
-    assert_eq!(destinations.count(), 10, "the fullest of twelve");
 }

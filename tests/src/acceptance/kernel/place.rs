@@ -43,7 +43,10 @@ impl Place {
                     flows_new: 65_536,
                     ..Sizes::default()
                 },
-                settings: Settings::DEFAULT,
+                settings: Settings {
+                    route_source: features::route_source().into(),
+                    ..Settings::DEFAULT
+                },
                 device_hooks: features::device_hooks(),
             },
         })

@@ -24,8 +24,10 @@ use stream::Stream;
 
 /// How long a change may take until it is in the maps of every node. A bound, not a measure.
 const PROGRAMMED: Duration = Duration::from_secs(10);
-/// Clients keep the routes that they were given.
-const NO_REDIRECTS: [(&str, &str); 2] = [
+/// Clients outside keep the routes that they were given, and use other ports than the node's own sockets choose by
+/// themselves: two datagrams from one port of the node to one backend can not be told apart when they are answered.
+const CLIENT_SYSCTLS: [(&str, &str); 3] = [
+    ("net/ipv4/ip_local_port_range", "10000 29999"),
     ("net/ipv4/conf/all/accept_redirects", "0"),
     ("net/ipv6/conf/all/accept_redirects", "0"),
 ];
@@ -57,7 +59,7 @@ impl Netns {
         for client in world::OUTSIDERS {
             let namespace = cluster.client(client.name).namespace();
             // The node would tell of the switch, which knows no services.
-            namespace.set_sysctls(&NO_REDIRECTS.map(|(path, value)| (path.to_owned(), value)))?;
+            namespace.set_sysctls(&CLIENT_SYSCTLS.map(|(path, value)| (path.to_owned(), value)))?;
             ip::batch(Some(namespace.name()), &world::routes_of_outsiders())?;
         }
         let manifests = tempfile::tempdir()?;

@@ -1,4 +1,4 @@
-//! Every combination of client, frontend, policy, place of the backends, family and protocol. The expectation comes from
+//! Every combination (semantics 3 to 5) of client, frontend, policy, place of the backends, family and protocol. The expectation comes from
 //! [`rules`](super::rules).
 //!
 //! A combination has no meaning, and no row, where a process of the node speaks SCTP: the kernel runs no hooks for its
