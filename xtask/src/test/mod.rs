@@ -40,7 +40,7 @@ fn prepare() -> Result<Watch> {
         machine::is_root(),
         "the tests load BPF programs and make network namespaces; nothing was run: start it again as root"
     );
-    setup::ensure(Purpose::Test)?;
+    setup::ensure(Purpose::Run)?;
     Watch::start()
 }
 
