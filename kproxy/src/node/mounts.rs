@@ -94,6 +94,12 @@ pub fn cgroup(asked: Option<&Path>) -> Result<PathBuf> {
     .into())
 }
 
+/// Whether cgroup v2 is mounted somewhere, whole or in part: a container is given the part that it is to work on.
+#[must_use]
+pub fn has_cgroups() -> bool {
+    mountinfo().is_ok_and(|mountinfo| cgroup_mounts(&mountinfo).next().is_some())
+}
+
 /// Makes sure that the pin directory will be in a BPF file system. Mounts one only at its usual place, for the default
 /// pin directory, when nothing is mounted there and the mount will outlive this process.
 ///

@@ -59,7 +59,7 @@ impl Probe {
             Self::Program(kind) => presence(is_program_supported(kind)),
             Self::Helper(kind, helper) => presence(is_helper_supported(kind, helper)),
             Self::DeviceHooks(way) => presence(way.is_supported()),
-            Self::Cgroup => found(mounts::cgroup(None).is_ok()),
+            Self::Cgroup => found(mounts::has_cgroups()),
             Self::NamespaceCookie => presence(unless(dataplane::network_namespace(), libc::ENOPROTOOPT)),
             Self::Types => found(Path::new(TYPES).exists()),
             Self::Type(name) => {
