@@ -100,6 +100,23 @@ fn own() -> Vec<Row> {
                 .step(own(40_040).goes_on(case.protocol, Then::ReachesSame))
                 .step(own(40_040).is_opened(case.protocol))
         }),
+        uplink(&Protocol::EVERY, |case| {
+            // A port by which the node answers as well, so that all its packets are looked at.
+            let [served, client] = [40_044, 8080].map(|port| at_node(case, port));
+            let served = served.port(NODE_PORT + 1);
+            let own = case.talk(8080).from(HOST).at(backend(case));
+            let row =
+                Row::new("what is sent on for a client is not taken for what the node says from that port")
+                    .state(State::of([
+                        web(&["web-2"]).sctp(8080).node_port(NODE_PORT),
+                        shop(&[HOST.name]).sctp(8080).node_port(NODE_PORT + 1),
+                    ]));
+            let row = converse(row, &served, case.protocol, reaches(&[HOST.name]));
+            let row = converse(row, &client, case.protocol, reaches(&["web-2"]));
+            converse(row, &own, case.protocol, by_another_port(&["web-2"]))
+                .step(client.goes_on(case.protocol, Then::ReachesSame))
+                .step(client.is_opened(case.protocol))
+        }),
         uplink(&[Protocol::Tcp], |case| {
             let client = at_node(case, 40_042);
             let own = case.talk(40_042).from(HOST).at(backend(case));
