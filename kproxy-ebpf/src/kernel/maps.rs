@@ -232,10 +232,10 @@ impl Tables for Maps {
         let Some(answering) = ANSWERING.get_ptr(0) else {
             return true;
         };
-        // SAFETY: array entries live as long as the map, and the place is within it. Another CPU may write at the same
-        // time: a byte, and always the same.
-        let noted = unsafe { (&raw const (*answering)[usize::from(place)]).read_volatile() };
-        noted != 0
+        let noted = answering.cast::<u8>().wrapping_add(usize::from(place));
+        // SAFETY: array entries live as long as the map, and every place is within this one. Another CPU may write at
+        // the same time: a byte, and always the same.
+        unsafe { noted.read_volatile() != 0 }
     }
 
     #[inline(always)]
@@ -245,8 +245,9 @@ impl Tables for Maps {
             return;
         }
         if let Some(answering) = ANSWERING.get_ptr_mut(0) {
+            let noted = answering.cast::<u8>().wrapping_add(usize::from(place));
             // SAFETY: as above.
-            unsafe { (&raw mut (*answering)[usize::from(place)]).write_volatile(1) };
+            unsafe { noted.write_volatile(1) };
         }
     }
 
