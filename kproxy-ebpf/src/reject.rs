@@ -58,10 +58,14 @@ fn speaker<T: Tables>(tables: &T, seen: &Network, refusal: Refusal) -> Address {
 /// It quotes the network header and as much of the transport header as the sender needs to find its socket: the
 /// whole of it without options for TCP, which also keeps the fields that a device would still complete. Of SCTP it is the
 /// header and the start of the first chunk: Linux knows the socket of an INIT by the tag in there (`sctp_err_lookup`).
-/// `None` for a packet that is shorter.
+/// `None` for a packet that is shorter, and for one whose source is not one host.
 #[inline(never)]
 pub fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, refusal: Refusal) -> Option<()> {
     let network = wire::parse(packet)?;
+    // Nobody to be told anything (RFC 1122 section 3.2.2).
+    if !network.source.is_unicast() {
+        return None;
+    }
     let transport = match network.protocol {
         Protocol::TCP | Protocol::SCTP => 20,
         _ => 8,
