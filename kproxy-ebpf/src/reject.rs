@@ -67,7 +67,9 @@ pub fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, refusal: Refusal
         return None;
     }
     let transport = match network.protocol {
-        Protocol::TCP | Protocol::SCTP => 20,
+        Protocol::TCP => 20,
+        // No INIT travels in one with others.
+        Protocol::SCTP if packet.segment_size() == 0 => 20,
         _ => 8,
     };
     packet.load::<u8>(network.transport::<P>() + transport - 1)?;

@@ -1,6 +1,7 @@
 //! What is not forwarded, and what is forwarded as it is: addresses that no client can have, hops, sizes, headers.
 
 use kproxy_common::Family;
+use kproxy_ebpf::packet::BY_FRAGS;
 
 use super::super::{Case, Talk, reaches};
 use super::uplink;
@@ -172,6 +173,27 @@ fn sizes() -> Vec<Row> {
                 .step(many(narrow + 1, Then::TooBig(mtu)))
                 .step(many(wide, Then::TooBig(mtu)))
                 .step(many(1_000, reaches(&[pod])))
+        }),
+        uplink(&[Protocol::Sctp], |case| {
+            let (pod, _) = NARROW;
+            let many = |chunk, then| Arrival {
+                bytes: Frame::new(
+                    (OUTSIDE.address(case.family), 41_013).into(),
+                    Vip::Node.port(NODE_PORT, case.family),
+                    Transport::Sctp(chunk),
+                )
+                .payload(&[0x5a; 3_000])
+                .bytes()
+                .unwrap_or_default(),
+                segment_size: BY_FRAGS,
+                then,
+            };
+            let talk = at_node(case, 41_013);
+            Row::new("3.09 many packets in one that their sender has cut are none too big")
+                .state(web(&[pod]).sctp(8080).node_port(NODE_PORT))
+                .step(talk.opens(case.protocol, reaches(&[pod])))
+                .step(talk.is_opened(case.protocol))
+                .step(many(Tcp::Ack, reaches(&[pod])))
         }),
     ];
     all.concat()
