@@ -6,14 +6,15 @@ use crate::checksum::Sum;
 use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::verdict::Refusal;
-use crate::wire::{self, Network};
+use crate::wire::{self, Network, extensions};
 
 /// Length of an ICMP or ICMPv6 header for this message.
 const ICMP: usize = 8;
 /// Hop limit and TTL of what we send.
 const HOPS: u8 = 64;
-/// The longest quote: an IPv4 header with all options and a TCP header, in words.
-const QUOTE_WORDS: usize = (60 + 20) / 4;
+/// The longest quote: an IPv6 header with all extension headers that are walked, a fragment header, and a TCP header, in
+/// words.
+const QUOTE_WORDS: usize = (40 + extensions::LONGEST + 8 + 20) / 4;
 
 /// Type and code of a message, and what follows its checksum.
 #[derive(Clone, Copy, Debug)]

@@ -200,15 +200,14 @@ fn sizes() -> Vec<Row> {
 }
 
 fn headers() -> Vec<Row> {
-    let mut rows = uplink(&Protocol::ALL, |case| {
-        let talk = at_node(case, 41_020).dress(Dress::Ipv4Options);
-        Row::new("IPv4 options are carried along, past the stack")
-            .state(web(&["web-2"]).node_port(NODE_PORT))
+    let mut rows = uplink(&Protocol::EVERY, |case| {
+        let talk = at_node(case, 41_020).dress(Dress::Options);
+        Row::new("IPv4 options and IPv6 extension headers are carried along, past the stack")
+            .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT))
             .step(talk.opens(case.protocol, reaches(&["web-2"])))
             .step(talk.is_opened(case.protocol))
             .step(talk.goes_on(case.protocol, Then::ReachesSame))
     });
-    rows.retain(|row| row.name.contains("IPv4 TCP") || row.name.contains("IPv4 UDP"));
     rows.extend(uplink(&[Protocol::Tcp], |case| {
         let talk = at_node(case, 41_021).dress(Dress::TcpOptions);
         Row::new("TCP options are carried along, past the stack")
