@@ -75,11 +75,18 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
     /// another machine's, and what has a VLAN tag comes again by the VLAN's own device.
     #[inline(always)]
     pub(crate) fn is_for_us(&self) -> bool {
-        // SAFETY: the context is the hook's own, and this and the tag are plain fields.
+        // SAFETY: the context is the hook's own and this is a plain field.
         let kind = unsafe { (*self.context.skb.skb).pkt_type };
-        // SAFETY: as above.
+        kind == PACKET_HOST && !self.is_of_a_vlan()
+    }
+
+    /// Whether the packet carries a VLAN tag beside it that names a VLAN: on another link than what has none, where the
+    /// addresses of services may mean something else.
+    #[inline(always)]
+    pub(crate) fn is_of_a_vlan(&self) -> bool {
+        // SAFETY: the context is the hook's own and this is a plain field.
         let tag = unsafe { (*self.context.skb.skb).vlan_tci };
-        kind == PACKET_HOST && !(self.is_tagged() && tag & VLAN != 0)
+        self.is_tagged() && tag & VLAN != 0
     }
 
     /// Whether the packet carries a VLAN tag beside it, which the VLAN's own device has put there.
