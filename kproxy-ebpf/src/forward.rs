@@ -6,7 +6,7 @@ use crate::begin;
 use crate::fragment;
 use crate::icmp;
 use crate::lookup::{self, Side, Vacancy};
-use crate::packet::Packet;
+use crate::packet::{BY_FRAGS, Packet};
 use crate::parse::{self, NoTuple, Segment};
 use crate::ports;
 use crate::scratch::{Scratch, Work};
@@ -255,6 +255,7 @@ fn depart<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Result<(
     }
     let length = match packet.segment_size() {
         0 => packet.length(),
+        BY_FRAGS => 0,
         payload => {
             let header = segment.header_length(packet).ok_or(Verdict::DropRewrite)?;
             (segment.offset() - P::NETWORK) as u32 + header + payload

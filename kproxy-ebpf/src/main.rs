@@ -22,13 +22,21 @@ use kproxy_ebpf::{Action, Scratch, Verdict, forward, reject, reply, socket};
 /// Requests of a pod: TC ingress at the host end of its interface.
 #[classifier]
 pub fn pod_ingress(context: TcContext) -> i32 {
-    decide(EthernetPacket::new(&context), forward::pod_ingress)
+    let packet = EthernetPacket::new(&context);
+    if packet.is_of_a_vlan() {
+        return TC_ACT_UNSPEC;
+    }
+    decide(packet, forward::pod_ingress)
 }
 
 /// Answers to a pod: TC egress at the host end of its interface.
 #[classifier]
 pub fn pod_egress(context: TcContext) -> i32 {
-    decide(EthernetPacket::new(&context), reply::pod_egress)
+    let packet = EthernetPacket::new(&context);
+    if packet.is_of_a_vlan() {
+        return TC_ACT_UNSPEC;
+    }
+    decide(packet, reply::pod_egress)
 }
 
 /// Packets from outside: TC ingress of a device with Ethernet headers.

@@ -5,6 +5,10 @@ use kproxy_common::{Address, DeviceIndex, Tuple};
 
 use crate::checksum::Difference;
 
+/// What [`Packet::segment_size`] is for packets that were put together as their sender had cut them (`GSO_BY_FRAGS`, of SCTP): each
+/// is as long as it was, and the kernel alone knows how long.
+pub const BY_FRAGS: u32 = 0xffff;
+
 /// A packet, with or without an Ethernet header (tun, `WireGuard`). Offsets count from its start.
 ///
 /// Fields are loaded and stored by value; nothing keeps a reference into the packet.
@@ -18,7 +22,8 @@ pub trait Packet {
     /// How many bytes there are, from the network header on.
     fn length(&self) -> u32;
 
-    /// How many bytes of payload each packet on the wire will have, if this one is many (GSO), and 0 if it is one.
+    /// How many bytes of payload each packet on the wire will have, if this one is many (GSO), and 0 if it is one. For
+    /// [`BY_FRAGS`] nobody knows.
     fn segment_size(&self) -> u32;
 
     /// The device it came in by.
@@ -28,7 +33,7 @@ pub trait Packet {
     fn is_of_node(&self) -> bool;
 
     /// Asks the routes for the way of a packet with this tuple and of this length, and remembers it for
-    /// [`Packet::way`]. An unspecified source address asks for a source address as well.
+    /// [`Packet::way`]. An unspecified source address asks for a source address as well. A length of 0 is not known.
     fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay>;
 
     /// The way that was found last.
@@ -42,6 +47,9 @@ pub trait Packet {
 
     /// Loads a value, in wire order, or `None` beyond the end of what is readable.
     fn load<T: Pod>(&self, offset: usize) -> Option<T>;
+
+    /// Loads a value from wherever it is in the packet, at a higher price than [`Packet::load`].
+    fn fetch<T: Pod>(&self, offset: usize) -> Option<T>;
 
     /// Stores a value, in wire order. `None` beyond the end.
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()>;

@@ -15,6 +15,9 @@ const UDP_CHECKSUM: usize = 6;
 /// Offset of the checksum in an SCTP header (RFC 9260 section 3.1).
 const SCTP_CHECKSUM: usize = 8;
 
+/// Offset of the first chunk, which begins with its type, in an SCTP packet (RFC 9260 section 3.1).
+const SCTP_CHUNK: usize = 12;
+
 /// Why a packet has no tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoTuple {
@@ -252,9 +255,10 @@ pub fn segment<P: Packet>(packet: &P, network: &Network) -> Result<Segment, NoTu
             (ports, TcpFlags(0))
         }
         Protocol::SCTP => {
-            let [ports, _verification_tag, _checksum, chunk]: [u32; 4] =
+            let [ports, _verification_tag, _checksum]: [u32; 3] =
                 packet.load(offset).ok_or(NoTuple::Truncated)?;
-            let [kind, ..] = chunk.to_ne_bytes();
+            // Many packets in one have their chunks in fragments, which must stay as they are.
+            let kind: u8 = packet.fetch(offset + SCTP_CHUNK).ok_or(NoTuple::Truncated)?;
             (ports, TcpFlags::of_chunk(kind))
         }
         _ => return Err(NoTuple::OtherProtocol),

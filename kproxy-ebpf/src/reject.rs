@@ -6,14 +6,15 @@ use crate::checksum::Sum;
 use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::verdict::Refusal;
-use crate::wire::{self, Network};
+use crate::wire::{self, Network, extensions};
 
 /// Length of an ICMP or ICMPv6 header for this message.
 const ICMP: usize = 8;
 /// Hop limit and TTL of what we send.
 const HOPS: u8 = 64;
-/// The longest quote: an IPv4 header with all options and a TCP header, in words.
-const QUOTE_WORDS: usize = (60 + 20) / 4;
+/// The longest quote: an IPv6 header with all extension headers that are walked, a fragment header, and a TCP header, in
+/// words.
+const QUOTE_WORDS: usize = (40 + extensions::LONGEST + 8 + 20) / 4;
 
 /// Type and code of a message, and what follows its checksum.
 #[derive(Clone, Copy, Debug)]
@@ -58,12 +59,18 @@ fn speaker<T: Tables>(tables: &T, seen: &Network, refusal: Refusal) -> Address {
 /// It quotes the network header and as much of the transport header as the sender needs to find its socket: the
 /// whole of it without options for TCP, which also keeps the fields that a device would still complete. Of SCTP it is the
 /// header and the start of the first chunk: Linux knows the socket of an INIT by the tag in there (`sctp_err_lookup`).
-/// `None` for a packet that is shorter.
+/// `None` for a packet that is shorter, and for one whose source is not one host.
 #[inline(never)]
 pub fn refuse<P: Packet, T: Tables>(packet: &mut P, tables: &T, refusal: Refusal) -> Option<()> {
     let network = wire::parse(packet)?;
+    // Nobody to be told anything (RFC 1122 section 3.2.2).
+    if !network.source.is_unicast() {
+        return None;
+    }
     let transport = match network.protocol {
-        Protocol::TCP | Protocol::SCTP => 20,
+        Protocol::TCP => 20,
+        // No INIT travels in one with others.
+        Protocol::SCTP if packet.segment_size() == 0 => 20,
         _ => 8,
     };
     packet.load::<u8>(network.transport::<P>() + transport - 1)?;

@@ -1,5 +1,6 @@
 //! Network headers: the only module that knows IPv4 (RFC 791) from IPv6 (RFC 8200).
 
+pub mod extensions;
 pub mod quoted;
 
 use kproxy_common::{Address, Family, Protocol, Tuple};
@@ -7,6 +8,7 @@ use network_types::ip::{IpProto, Ipv4Hdr, Ipv6Hdr};
 
 use crate::checksum::Difference;
 use crate::packet::Packet;
+use extensions::Walked;
 
 const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
 const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
@@ -31,6 +33,11 @@ const V6_FRAGMENT_HEADER_LENGTH: usize = 8;
 const V6_FRAGMENT: u32 = 0x0000_fff9_u32.to_be();
 /// The fragment offset.
 const V6_FRAGMENT_OFFSET: u32 = 0x0000_fff8_u32.to_be();
+
+/// IPv4 with all options: no more of a network header is readable from the start ...
+const V4_LONGEST: usize = 60;
+/// ... and no more of a transport header is read: TCP's without options.
+const TRANSPORT: usize = 20;
 
 const AUTHENTICATION_HEADER: Protocol = Protocol::new(IpProto::Ah as u8);
 const UNANSWERABLE_V6: [Protocol; 9] = [
@@ -79,10 +86,10 @@ pub struct Network {
     pub source: Address,
     /// Destination address.
     pub destination: Address,
-    /// The protocol that follows. For IPv6 the first next-header value, or that behind a fragment header which stands
-    /// first: other extension headers are not walked.
+    /// The protocol that follows: for IPv6 the one behind the extension headers that are walked ([`extensions`]) and a
+    /// fragment header.
     pub protocol: Protocol,
-    /// Length of the header in bytes, with IPv4 options or IPv6's fragment header: a byte, since the verifier limits what
+    /// Length of the header in bytes, with IPv4 options or IPv6's extension headers: a byte, since the verifier limits what
     /// is added to a pointer into a packet.
     pub length: u8,
     /// How many bytes follow the header, by its own words: a short frame has padding behind them. More than 65,535, of
@@ -128,15 +135,19 @@ impl Network {
             }
     }
 
-    /// Whether the header has options, which stand in the header itself in IPv4 alone.
+    /// Whether there is more than the header that every packet has: IPv4's options, or IPv6's extension headers.
     #[must_use]
     #[inline(always)]
     pub fn has_options(&self) -> bool {
-        self.family == Family::V4 && usize::from(self.length) > Ipv4Hdr::LEN
+        let least = match self.family {
+            Family::V4 => Ipv4Hdr::LEN,
+            Family::V6 => Ipv6Hdr::LEN,
+        };
+        usize::from(self.length) > least
     }
 
     /// Whether an ICMP error may answer the packet. None answers ICMP, and none what may hide it: IPv6 extension headers
-    /// (RFC 8200 section 4), which are not walked, and in both families an authentication header.
+    /// (RFC 8200 section 4) that end the walk, and in both families an authentication header.
     #[must_use]
     #[inline(always)]
     pub fn is_answerable(&self) -> bool {
@@ -200,8 +211,9 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
                 return None;
             }
             let [high, low, next_header, _hop_limit] = second.to_ne_bytes();
-            let (protocol, length, fragment, identification) = v6_fragment(packet, next_header);
-            // What the fragment header takes is not the transport protocol's.
+            let walked = extensions::walk(packet, P::NETWORK + Ipv6Hdr::LEN, next_header);
+            let (protocol, length, fragment, identification) = v6_fragment(packet, walked);
+            // What these headers take is not the transport protocol's.
             let whole = payload(packet, u32::from(u16::from_be_bytes([high, low])), Ipv6Hdr::LEN)?;
             Some(Network {
                 family: Family::V6,
@@ -218,32 +230,36 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
     }
 }
 
-/// Reads the network header as [`parse`] does, to where it stays: a function of its own, for the sake of its caller's
-/// stack. False for whatever is not IP or not whole.
+/// Reads the network header as [`parse`] does, to where it stays, and makes readable what follows it: a function of its own,
+/// for the sake of its caller's stack. False for whatever is not IP or not whole.
 #[inline(never)]
-pub fn read<P: Packet>(packet: &P, network: &mut Network) -> bool {
+pub fn read<P: Packet>(packet: &mut P, network: &mut Network) -> bool {
     match parse(packet) {
         Some(found) => {
             *network = found;
+            if usize::from(found.length) > V4_LONGEST {
+                packet.reach(found.transport::<P>() + TRANSPORT);
+            }
             true
         }
         None => false,
     }
 }
 
-/// What follows an IPv6 header: protocol, length of the headers before it, and what a fragment header says. One that is
-/// not all there is another protocol.
+/// What follows an IPv6 header and the extension headers that were walked: protocol, length of the headers before it, and
+/// what a fragment header says. One that is not all there is another protocol.
 #[inline(always)]
-fn v6_fragment<P: Packet>(packet: &P, next_header: u8) -> (u8, usize, u32, u32) {
-    let whole = (next_header, Ipv6Hdr::LEN, 0, 0);
-    if next_header != V6_FRAGMENT_HEADER {
+fn v6_fragment<P: Packet>(packet: &P, walked: Walked) -> (u8, usize, u32, u32) {
+    let start = Ipv6Hdr::LEN + walked.length();
+    let whole = (walked.next_header(), start, 0, 0);
+    if walked.next_header() != V6_FRAGMENT_HEADER {
         return whole;
     }
-    let Some([fragment, identification]) = packet.load::<[u32; 2]>(P::NETWORK + Ipv6Hdr::LEN) else {
+    let Some([fragment, identification]) = packet.fetch::<[u32; 2]>(P::NETWORK + start) else {
         return whole;
     };
     let [protocol, ..] = fragment.to_ne_bytes();
-    let length = Ipv6Hdr::LEN + V6_FRAGMENT_HEADER_LENGTH;
+    let length = start + V6_FRAGMENT_HEADER_LENGTH;
     (protocol, length, fragment, identification)
 }
 

@@ -4,13 +4,15 @@ use bytemuck::Zeroable as _;
 use kproxy_common::{Family, Port, Protocol, Tuple};
 
 use crate::packet::Packet;
-use crate::wire::{self, Network, Part, quoted};
+use crate::wire::{self, Network, Part, extensions, quoted};
 
 /// Length of the header of an error or an echo message.
 const HEADER: usize = 8;
-/// The most that is read of a message: its header, and of the quote an IPv4 header with all options and a TCP header
-/// without.
-const READ: usize = HEADER + 60 + 20;
+/// The most that is read of a message: its header, and of the quote an IPv6 header with all extension headers that are
+/// walked, a fragment header, and a TCP header without options.
+const READ: usize = HEADER + 40 + extensions::LONGEST + 8 + 20;
+// The checksum of a quoted TCP header is where a byte can say, in whatever it is wrapped, behind an Ethernet header.
+const _: () = assert!(14 + 2 * (40 + extensions::LONGEST + 8) + HEADER + 16 <= u8::MAX as usize);
 /// How much of a transport header every error quotes (RFC 792).
 const QUOTED: usize = 8;
 

@@ -5,13 +5,13 @@ use aya_ebpf::bindings::{
 };
 use aya_ebpf::helpers::generated::{
     bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_head,
-    bpf_skb_change_tail, bpf_skb_vlan_pop,
+    bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_vlan_pop,
 };
 use aya_ebpf::programs::TcContext;
 use bytemuck::Pod;
 use kproxy_common::{DeviceIndex, Tuple};
 use kproxy_ebpf::checksum::Difference;
-use kproxy_ebpf::packet::ChecksumChange;
+use kproxy_ebpf::packet::{BY_FRAGS, ChecksumChange};
 use kproxy_ebpf::{NoWay, Packet, Way};
 
 use super::{local_socket, way};
@@ -75,11 +75,18 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
     /// another machine's, and what has a VLAN tag comes again by the VLAN's own device.
     #[inline(always)]
     pub(crate) fn is_for_us(&self) -> bool {
-        // SAFETY: the context is the hook's own, and this and the tag are plain fields.
+        // SAFETY: the context is the hook's own and this is a plain field.
         let kind = unsafe { (*self.context.skb.skb).pkt_type };
-        // SAFETY: as above.
+        kind == PACKET_HOST && !self.is_of_a_vlan()
+    }
+
+    /// Whether the packet carries a VLAN tag beside it that names a VLAN: on another link than what has none, where the
+    /// addresses of services may mean something else.
+    #[inline(always)]
+    pub(crate) fn is_of_a_vlan(&self) -> bool {
+        // SAFETY: the context is the hook's own and this is a plain field.
         let tag = unsafe { (*self.context.skb.skb).vlan_tci };
-        kind == PACKET_HOST && !(self.is_tagged() && tag & VLAN != 0)
+        self.is_tagged() && tag & VLAN != 0
     }
 
     /// Whether the packet carries a VLAN tag beside it, which the VLAN's own device has put there.
@@ -195,7 +202,9 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
     #[inline(always)]
     fn reach(&mut self, offset: usize) {
         let wanted = self.context.len().min(offset as u32);
-        if self.context.data() + wanted as usize > self.context.data_end() {
+        // What is pulled out of packets that are cut at the ends of their fragments leaves them in disorder (`skb_segment`).
+        if self.context.data() + wanted as usize > self.context.data_end() && self.segment_size() != BY_FRAGS
+        {
             // If it fails, the packet is short of headers, and is judged so.
             let _ = self.context.pull_data(wanted);
         }
@@ -216,6 +225,21 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
         // SAFETY: `pointer` has compared the end of the value with the end of the packet, as the verifier demands;
         // a `Pod` has no invalid bits, and nothing is assumed about alignment.
         Some(unsafe { pointer.read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn fetch<T: Pod>(&self, offset: usize) -> Option<T> {
+        let mut value = T::zeroed();
+        // SAFETY: the context is the hook's own, and the value is as long as said; a `Pod` may have any bits.
+        let copied = unsafe {
+            bpf_skb_load_bytes(
+                self.context.skb.skb.cast_const().cast(),
+                offset as u32,
+                (&raw mut value).cast(),
+                size_of::<T>() as u32,
+            )
+        };
+        (copied == 0).then_some(value)
     }
 
     #[inline(always)]

@@ -2,11 +2,13 @@
 
 use aya_ebpf::bindings::{
     __sk_buff, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
-    BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup, bpf_redir_neigh,
+    BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_SRC, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS,
+    bpf_check_mtu_ret::BPF_MTU_CHK_RET_SEGS_TOOBIG, bpf_fib_lookup, bpf_redir_neigh,
     bpf_redir_neigh__bindgen_ty_1,
 };
-use aya_ebpf::helpers::generated::{bpf_fib_lookup as fib_lookup, bpf_redirect_neigh};
+use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_redirect_neigh};
 use kproxy_common::{Address, DeviceIndex, Family, Tuple};
+use kproxy_ebpf::packet::BY_FRAGS;
 use kproxy_ebpf::{NoWay, Tables, Way};
 
 use super::maps::{Maps, WAY};
@@ -58,13 +60,33 @@ pub(super) fn find(skb: *mut __sk_buff, tuple: &Tuple, length: u32) -> Result<()
     };
     match u32::try_from(found) {
         // The neighbour is found, and if need be waited for, when the packet is sent.
-        Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH) => Ok(()),
+        Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH) => fits_in_segments(skb, way),
         // Without a length the kernel compares the packet's own, whoever asked.
         Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) if length == 0 => Ok(()),
         Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) => Err(NoWay::TooBig),
         Ok(BPF_FIB_LKUP_RET_FWD_DISABLED) => Err(NoWay::NotForwarding),
         Ok(_) | Err(_) => Err(NoWay::Unreachable),
     }
+}
+
+/// Whether all packets fit their device that are in one as their sender has cut them, as `ip_forward` asks
+/// (`skb_gso_validate_network_len`). That a route is narrower than its device can not be asked: the sender learns it when it
+/// repeats one of them alone.
+#[inline(always)]
+fn fits_in_segments(skb: *mut __sk_buff, way: &mut bpf_fib_lookup) -> Result<(), NoWay> {
+    // SAFETY: the context is the hook's own and this is a plain field.
+    let segment_size = unsafe { (*skb).gso_size };
+    if segment_size != BY_FRAGS {
+        return Ok(());
+    }
+    let mut mtu = 0;
+    // SAFETY: the context is the hook's own, and the length is a number of this function's.
+    let answer = unsafe { bpf_check_mtu(skb.cast(), way.ifindex, &raw mut mtu, 0, BPF_MTU_CHK_SEGS.into()) };
+    if u32::try_from(answer) == Ok(BPF_MTU_CHK_RET_SEGS_TOOBIG) {
+        way.__bindgen_anon_1.mtu_result = mtu as u16;
+        return Err(NoWay::TooBig);
+    }
+    Ok(())
 }
 
 /// The way that was found last on this CPU.

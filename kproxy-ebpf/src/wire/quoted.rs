@@ -3,7 +3,7 @@
 use kproxy_common::{Address, Family, Protocol, Tuple};
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
-use super::{V4_ADDRESSES, V4_CHECKSUM, V6_ADDRESSES, V6_FRAGMENT_HEADER};
+use super::{V4_ADDRESSES, V4_CHECKSUM, V6_ADDRESSES, V6_FRAGMENT_HEADER, extensions};
 use crate::checksum::Difference;
 use crate::packet::Packet;
 
@@ -22,7 +22,7 @@ pub struct Quoted {
     pub destination: Address,
     /// The protocol that follows.
     pub protocol: Protocol,
-    /// Length of the header in bytes, with IPv4 options or an IPv6 fragment header.
+    /// Length of the header in bytes, with IPv4 options or IPv6 extension headers.
     pub length: usize,
 }
 
@@ -54,15 +54,17 @@ pub fn read<P: Packet>(packet: &P, family: Family, at: usize) -> Option<Quoted> 
                 return None;
             }
             let [_, _, next_header, _hop_limit] = second.to_ne_bytes();
-            let (protocol, length) = if next_header == V6_FRAGMENT_HEADER {
-                let fragment: u32 = packet.load(at + Ipv6Hdr::LEN)?;
+            let walked = extensions::walk(packet, at + Ipv6Hdr::LEN, next_header);
+            let length = Ipv6Hdr::LEN + walked.length();
+            let (protocol, length) = if walked.next_header() == V6_FRAGMENT_HEADER {
+                let fragment: u32 = packet.load(at + length)?;
                 if fragment & V6_FRAGMENT_OFFSET != 0 {
                     return None;
                 }
                 let [next_header, ..] = fragment.to_ne_bytes();
-                (next_header, Ipv6Hdr::LEN + V6_FRAGMENT_LENGTH)
+                (next_header, length + V6_FRAGMENT_LENGTH)
             } else {
-                (next_header, Ipv6Hdr::LEN)
+                (walked.next_header(), length)
             };
             Some(Quoted {
                 source: Address::from_words([s0, s1, s2, s3]),

@@ -22,6 +22,7 @@ mod node_addresses;
 mod node_ports;
 mod notes;
 pub mod own_document;
+mod port_range;
 mod problems;
 mod tolerant;
 pub mod watch;
@@ -46,6 +47,7 @@ pub use load::{Loaded, load};
 pub use node_addresses::NodeAddresses;
 pub use node_ports::{NodePortAddresses, loopback};
 pub use own_document::KproxyConfiguration;
+pub use port_range::{PortRange, PortRangeError};
 pub use problems::{FieldProblem, InvalidConfiguration};
 
 /// What an operator has asked for.
@@ -179,6 +181,8 @@ pub struct Own {
     pub devices: Rules,
     /// How programs are put on devices; none: as the kernel likes it best.
     pub device_hooks: Option<DeviceHooks>,
+    /// Where the API server gives NodePorts out.
+    pub node_port_range: PortRange,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How large the tables are.

@@ -35,6 +35,8 @@ pub struct KproxyConfiguration {
     pub uplink_devices: Vec<String>,
     /// How programs are put on devices.
     pub device_hooks: Option<DeviceHooks>,
+    /// Where the API server gives NodePorts out.
+    pub service_node_port_range: Option<String>,
     /// How log lines look.
     pub log_format: Option<LogFormat>,
     /// How large the tables are.

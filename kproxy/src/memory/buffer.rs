@@ -170,6 +170,10 @@ impl Packet for Buffer {
         Some(bytemuck::pod_read_unaligned(bytes))
     }
 
+    fn fetch<T: Pod>(&self, offset: usize) -> Option<T> {
+        self.load(offset)
+    }
+
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()> {
         let bytes = self.bytes.get_mut(offset..offset.checked_add(size_of::<T>())?)?;
         bytes.copy_from_slice(bytemuck::bytes_of(&value));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kproxy::dataplane::Sizes;
-use kproxy_common::{FlowState, Settings};
+use kproxy_common::{Counter, FlowState, Settings};
 use kproxy_ebpf::{Action, Packet as _, Scratch, forward, reject, reply};
 
 use super::row::{Half, Row};
@@ -109,6 +109,10 @@ impl Machine for HostMachine {
 
     fn refuse_inserts(&mut self, tries: u32) {
         self.tables.refuse_inserts(tries);
+    }
+
+    fn counted(&self, counter: Counter) -> anyhow::Result<u64> {
+        Ok(self.tables.counted(counter))
     }
 
     fn tables(&self) -> Option<&MemoryTables> {

@@ -7,6 +7,8 @@ use arbitrary::{Arbitrary as _, Result, Unstructured};
 use kproxy_common::Family;
 
 use super::model::Model;
+use super::packet::{TCP, UDP};
+use super::{dress, message};
 use crate::acceptance::world::{FAMILIES, HOST, Pod, Vip, cluster_ip};
 use crate::host::frame::{Frame, Tcp, Transport};
 
@@ -25,11 +27,17 @@ pub(super) struct Event {
     pub(super) pause: Duration,
     pub(super) entrance: Entrance,
     pub(super) bytes: Vec<u8>,
+    /// Payload of each packet on the wire, if this one is many (GSO), and else 0.
+    pub(super) segment_size: u32,
+    /// Whether a device shall complete its checksum.
+    pub(super) is_partial: bool,
 }
 
 /// Pauses that matter to flows: none, more than a touch, more than UDP's idle time, more than TCP's.
 const PAUSES: [u64; 4] = [0, 2, 121, 90_000];
 const PORTS: [u16; 8] = [80, 8080, 9000, 30_080, 30_090, 40_000, 40_001, 61_000];
+/// Segments that fit everywhere, nowhere, and of which nothing is known (`GSO_BY_FRAGS`).
+const SEGMENT_SIZES: [u32; 4] = [1, 1_000, 2_000, 0xffff];
 /// The longest noise.
 const NOISE: usize = 200;
 
@@ -47,11 +55,24 @@ impl Event {
             Entrance::UplinkIngress,
             Entrance::UplinkEgress,
         ])?;
-        let mut bytes = match input.int_in_range(0..=9_u8)? {
+        let mut bytes = match input.int_in_range(0..=11_u8)? {
             0 => noise(input)?,
             1..=4 => follow(input, model)?,
+            5 | 6 => message::error(input, model)?,
+            7 => message::echo(input)?,
             _ => fresh(input)?,
         };
+        let segment_size = if input.ratio(1_u8, 8)? {
+            *input.choose(&SEGMENT_SIZES)?
+        } else {
+            0
+        };
+        if input.ratio(1_u8, 8)? {
+            dress::extend(input, &mut bytes)?;
+        }
+        if input.ratio(1_u8, 8)? {
+            dress::fragment(input, &mut bytes)?;
+        }
         if input.ratio(1_u8, 4)? {
             damage(input, &mut bytes)?;
         }
@@ -59,6 +80,8 @@ impl Event {
             pause: Duration::from_secs(pause),
             entrance,
             bytes,
+            segment_size,
+            is_partial: input.ratio(1_u8, 8)?,
         })
     }
 }
@@ -69,22 +92,29 @@ fn noise(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 }
 
 /// A packet of a flow that is known, in one direction or the other.
-fn follow(input: &mut Unstructured<'_>, model: &Model) -> Result<Vec<u8>> {
+pub(super) fn follow(input: &mut Unstructured<'_>, model: &Model) -> Result<Vec<u8>> {
     let mut known: Vec<_> = model.known().collect();
     if known.is_empty() {
         return fresh(input);
     }
     known.sort_unstable();
-    let (protocol, source, destination) = *input.choose(&known)?;
+    let key = *input.choose(&known)?;
+    of_flow(input, key)
+}
+
+pub(super) fn of_flow(
+    input: &mut Unstructured<'_>,
+    (protocol, source, destination): (u8, SocketAddr, SocketAddr),
+) -> Result<Vec<u8>> {
     let transport = match protocol {
-        6 => Transport::Tcp(flags(input)?),
-        17 => Transport::Udp,
+        TCP => Transport::Tcp(flags(input)?),
+        UDP => Transport::Udp,
         _ => Transport::Sctp(flags(input)?),
     };
     frame(input, source, destination, transport)
 }
 
-fn fresh(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+pub(super) fn fresh(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let family = *input.choose(&FAMILIES)?;
     let addresses = addresses(family);
     let source: SocketAddr = (*input.choose(&addresses)?, *input.choose(&PORTS)?).into();
@@ -116,7 +146,7 @@ fn flags(input: &mut Unstructured<'_>) -> Result<Tcp> {
     Ok(*input.choose(&[Tcp::Syn, Tcp::Syn, Tcp::SynAck, Tcp::Ack, Tcp::Fin, Tcp::Rst])?)
 }
 
-/// Overwrites, cuts or fragments.
+/// Overwrites or cuts.
 fn damage(input: &mut Unstructured<'_>, bytes: &mut Vec<u8>) -> Result<()> {
     for _ in 0..input.int_in_range(1..=4_u8)? {
         if bytes.is_empty() {
@@ -133,7 +163,7 @@ fn damage(input: &mut Unstructured<'_>, bytes: &mut Vec<u8>) -> Result<()> {
 }
 
 /// Who may be the source or the destination of a packet.
-fn addresses(family: Family) -> Vec<IpAddr> {
+pub(super) fn addresses(family: Family) -> Vec<IpAddr> {
     let pods = ["client", "web-1", "web-2", "web-3"].map(|pod| Pod::named(pod).address(family));
     let services = [10, 20, 30].map(|number| cluster_ip(number, family));
     let vips = [1, 2, 3, 4].map(|number| Vip::Number(number).address(family));

@@ -1,13 +1,15 @@
 //! What may become of a packet: frontends with their backends, and the memory of what was translated.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use kproxy_common::Family;
+use kproxy_ebpf::{Action, Refusal, Verdict};
 
-use super::event::Entrance;
-use super::packet::Headers;
+use super::event::{Entrance, Event};
+use super::flow::{Flow, UNSEEN};
+use super::packet::{Headers, Part, SCTP, TCP, UDP};
 use crate::acceptance::state::{PORT, State, shop, web};
 use crate::acceptance::world::{FAMILIES, HOST, Pod, Vip, cluster_ip};
 
@@ -16,10 +18,8 @@ pub(super) const PODS_V4: (&str, u8) = ("10.244.0.0", 16);
 pub(super) const PODS_V6: (&str, u8) = ("fd44::", 16);
 /// Who may ask the guarded load balancer.
 const GUARDED_FOR: [&str; 2] = ["192.0.2.0/25", "2001:db8:1::/64"];
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
+/// Where no source ports are for clients whose own is taken: NodePorts, and ports of connections of the node's or a pod's own.
+const OTHERS_PORTS: std::ops::RangeInclusive<u16> = 30_000..=60_999;
 
 const LOCAL: &str = "web-1";
 const REMOTE: [&str; 2] = ["web-2", "web-3"];
@@ -45,44 +45,101 @@ pub(super) fn state() -> State {
 /// Who has asked what, and what it became.
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    requests: HashMap<(u8, SocketAddr, SocketAddr), (SocketAddr, SocketAddr)>,
-    answers: HashMap<(u8, SocketAddr, SocketAddr), (SocketAddr, SocketAddr)>,
+    flows: Vec<Flow>,
+    /// Protocol, client and service of what has begun a flow and was refused then.
+    unseen: Vec<(u8, SocketAddr, SocketAddr)>,
+    now: Duration,
 }
 
 impl Model {
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
     /// What the backends of all flows send, and what clients did: the seeds of further packets.
     pub(super) fn known(&self) -> impl Iterator<Item = (u8, SocketAddr, SocketAddr)> + '_ {
-        self.answers.keys().chain(self.requests.keys()).copied()
+        self.flows.iter().flat_map(Flow::keys)
+    }
+
+    pub(super) fn wait(&mut self, pause: Duration) {
+        self.now += pause;
+        for flow in &mut self.flows {
+            flow.grow_old(self.now);
+        }
+    }
+
+    /// Notes a packet that was judged. One that has gone nowhere may have begun a flow all the same.
+    pub(super) fn note(&mut self, event: &Event, has_gone: bool, seen: &Headers) {
+        let Some((from, to)) = seen.ends() else { return };
+        for flow in &mut self.flows {
+            let is_its_own = flow.keys().contains(&(seen.protocol, from, to));
+            let is_replaced = !has_gone && flow.client == from;
+            flow.may_be_over |= is_its_own && seen.may_end(&event.bytes) || is_replaced;
+        }
     }
 
     /// Whether a packet may have become this one.
     pub(super) fn judge(
         &mut self,
-        entrance: Entrance,
+        event: &Event,
+        action: Action,
         before: &Headers,
-        after: &Headers,
+        (bytes, after): (&[u8], &Headers),
     ) -> anyhow::Result<()> {
-        ensure!(before.protocol == after.protocol, "it has another protocol");
+        ensure!(
+            (before.protocol, before.part) == (after.protocol, after.part),
+            "it is something else"
+        );
+        ensure!(!before.is_routed, "it has other places to go to");
         if before.is_icmp() {
-            return self.judge_icmp(before, after);
+            return self.judge_icmp(event, action, before, (bytes, after));
+        }
+        let entrance = event.entrance;
+        if before.part == Part::Later {
+            return self.judge_fragment(entrance, before, after);
         }
         let (Some(from), Some(to)) = (before.ends(), after.ends()) else {
-            return self.judge_fragment(before, after);
+            bail!("it has no ports");
         };
         let key = (before.protocol, from.0, from.1);
-        if self.answers.get(&key) == Some(&to) || self.requests.get(&key) == Some(&to) {
+        let known = self
+            .flows
+            .iter()
+            .position(|flow| flow.rewrite(entrance, key) == Some(to));
+        if let Some(flow) = known {
+            return self.go_on(flow, action);
+        }
+        let answers = |(protocol, client, asked): &(u8, SocketAddr, SocketAddr)| {
+            *protocol == before.protocol && to == (*asked, *client)
+        };
+        if self.unseen.iter().any(answers) {
+            let (asked, client) = to;
+            let inside = is_pod(client.ip());
+            let allowed = backends(before.protocol, client.ip(), asked, inside).unwrap_or_default();
+            ensure!(
+                allowed.contains(&from.0),
+                "it answers for a service that it is not behind"
+            );
             return Ok(());
         }
-        self.judge_request(entrance, key, to)
+        self.judge_request(entrance, action, key, to)
+    }
+
+    /// A flow goes on, or begins once more: then whoever shares its tuples has left them.
+    fn go_on(&mut self, index: usize, action: Action) -> anyhow::Result<()> {
+        let flow = &mut self.flows[index];
+        flow.seen = self.now;
+        let (keys, usual) = (flow.keys(), flow.action());
+        for (other, flow) in self.flows.iter_mut().enumerate() {
+            flow.may_be_over |= other != index && flow.keys().iter().any(|key| keys.contains(key));
+        }
+        ensure!(
+            action == usual,
+            "{action:?} is not how its flow goes, but {usual:?}"
+        );
+        Ok(())
     }
 
     fn judge_request(
         &mut self,
         entrance: Entrance,
+        action: Action,
         (protocol, client, asked): (u8, SocketAddr, SocketAddr),
         (source, backend): (SocketAddr, SocketAddr),
     ) -> anyhow::Result<()> {
@@ -96,59 +153,232 @@ impl Model {
         ensure!(allowed.contains(&backend), "{backend} is not for it: {allowed:?}");
         let local = Pod::named(LOCAL).address(family(backend.ip())) == backend.ip();
         let hairpin = client.ip() == backend.ip();
+        let node = HOST.address(family(backend.ip()));
         let stands_in = match (is_uplink, hairpin) {
             (false, true) => asked.ip(),
-            (true, _) if hairpin || !local => HOST.address(family(backend.ip())),
+            (true, _) if hairpin || !local => node,
             _ => client.ip(),
         };
         ensure!(
             source.ip() == stands_in,
             "{source} stands in for {client}, not {stands_in}"
         );
-        if is_uplink {
-            let martian = client.ip().is_loopback()
-                || client.ip().is_multicast()
-                || client.ip().is_unspecified()
-                || client.ip() == asked.ip()
-                || client.ip() == HOST.address(family(client.ip()));
-            ensure!(!martian, "nobody outside has the address {client}");
+        ensure!(
+            source.port() == client.port()
+                || source.port() >= 1_024 && !OTHERS_PORTS.contains(&source.port()),
+            "{source} has a port that is nobody's to take"
+        );
+        ensure!(
+            !is_uplink || source.ip() != node || backends(protocol, node, source, true).is_none(),
+            "{source} is a NodePort"
+        );
+        ensure!(
+            !is_uplink || !is_martian(client.ip(), asked.ip()),
+            "nobody outside has the address {client}"
+        );
+        let flow = Flow {
+            protocol,
+            client,
+            asked,
+            source,
+            backend,
+            is_uplink,
+            is_around: if is_uplink { hairpin || !local } else { hairpin },
+            seen: self.now,
+            may_be_over: false,
+        };
+        ensure!(
+            action == flow.action(),
+            "{action:?} instead of {:?}",
+            flow.action()
+        );
+        self.begin(flow)
+    }
+
+    /// A later flow may take over the answers only of one that has left them.
+    fn begin(&mut self, flow: Flow) -> anyhow::Result<()> {
+        let [request, answer] = flow.keys();
+        for other in &mut self.flows {
+            let [others_request, others_answer] = other.keys();
+            ensure!(
+                answer != others_answer || request == others_request || other.may_be_over,
+                "it takes the answers of {other:?}"
+            );
+            other.may_be_over |= [request, answer]
+                .iter()
+                .any(|key| [others_request, others_answer].contains(key));
         }
-        // A later flow may take over what an earlier one has left.
-        self.requests.insert((protocol, client, asked), (source, backend));
-        self.answers.insert((protocol, backend, source), (asked, client));
+        self.flows.push(flow);
         Ok(())
     }
 
     /// A fragment follows a flow between the same two addresses.
-    fn judge_fragment(&self, before: &Headers, after: &Headers) -> anyhow::Result<()> {
-        let mut flows = self.requests.iter().chain(&self.answers);
-        let follows = flows.any(|((protocol, from, to), (source, destination))| {
-            *protocol == before.protocol
-                && (from.ip(), to.ip()) == (before.source, before.destination)
-                && (source.ip(), destination.ip()) == (after.source, after.destination)
+    fn judge_fragment(&self, entrance: Entrance, before: &Headers, after: &Headers) -> anyhow::Result<()> {
+        let follows = self.flows.iter().any(|flow| {
+            flow.keys().into_iter().any(|key| {
+                let (protocol, from, to) = key;
+                let Some((source, destination)) = flow.rewrite(entrance, key) else {
+                    return false;
+                };
+                protocol == before.protocol
+                    && (from.ip(), to.ip()) == (before.source, before.destination)
+                    && (source.ip(), destination.ip()) == (after.source, after.destination)
+            })
         });
         ensure!(follows, "it has no ports, and follows no flow");
         Ok(())
     }
 
-    /// An error message goes to an end of a flow; an answered echo to who has asked.
-    fn judge_icmp(&self, before: &Headers, after: &Headers) -> anyhow::Result<()> {
+    /// An error message goes as what it is about goes, against it; an answered echo to who has asked.
+    fn judge_icmp(
+        &self,
+        event: &Event,
+        action: Action,
+        before: &Headers,
+        (bytes, after): (&[u8], &Headers),
+    ) -> anyhow::Result<()> {
         if after.is_answered_echo(before) {
             ensure!(
-                is_service(before.destination),
-                "{} is no service's",
-                before.destination
+                is_service(before.destination) && is_unicast(before.source),
+                "{} is no service's, or {} nobody's",
+                before.destination,
+                before.source
             );
             return Ok(());
         }
-        let mut ends = self.requests.iter().chain(&self.answers);
+        ensure!(before.kind() == after.kind(), "it became another message");
+        let quotes = (before.quoted(&event.bytes), after.quoted(bytes));
+        let (Some(old), Some(new)) = quotes else {
+            bail!("it quotes nothing");
+        };
+        let (Some((sender, receiver)), Some(told)) = (old.ends(), new.ends()) else {
+            bail!("it quotes no ports");
+        };
+        let key = (old.protocol, receiver, sender);
+        let fits = |flow: &Flow| {
+            let Some((source, destination)) = flow.rewrite(event.entrance, key) else {
+                return false;
+            };
+            let speaker = if source.ip() == receiver.ip() {
+                before.source
+            } else {
+                source.ip()
+            };
+            told == (destination, source)
+                && (after.source, after.destination) == (speaker, destination.ip())
+                && action == flow.action()
+        };
+        let is_unseen = self
+            .unseen
+            .iter()
+            .any(|(_, client, asked)| told == (*client, *asked) || (sender, receiver) == (*client, *asked));
         ensure!(
-            ends.any(|(_, (_, destination))| destination.ip() == after.destination),
-            "an error message goes to {}, who has no flow",
-            after.destination
+            is_unseen || self.flows.iter().any(fits),
+            "it is about {sender} to {receiver}, and says {} to {} for no flow",
+            told.0,
+            told.1
         );
         Ok(())
     }
+
+    /// Whether a packet may pass as it is.
+    pub(super) fn judge_passage(&self, event: &Event, seen: &Headers) -> anyhow::Result<()> {
+        let Some((from, to)) = seen.ends() else {
+            return Ok(());
+        };
+        if seen.part != Part::Whole || seen.is_routed || !seen.is_sound(&event.bytes) {
+            return Ok(());
+        }
+        let key = (seen.protocol, from, to);
+        if !seen.may_end(&event.bytes) && !seen.opens(&event.bytes) || seen.protocol == UDP {
+            let belongs = |flow: &&Flow| !flow.may_be_over && flow.rewrite(event.entrance, key).is_some();
+            if let Some(flow) = self.flows.iter().find(belongs) {
+                bail!("it belongs to {flow:?}");
+            }
+        }
+        let inside = match event.entrance {
+            Entrance::PodIngress => true,
+            Entrance::UplinkIngress => is_pod(from.ip()),
+            Entrance::PodEgress | Entrance::UplinkEgress => return Ok(()),
+        };
+        let asks = seen.opens(&event.bytes)
+            && (backends(seen.protocol, from.ip(), to, inside).is_some()
+                || is_closed(seen.protocol, from.ip(), to));
+        ensure!(!asks, "it asks for a service");
+        Ok(())
+    }
+
+    /// Whether a packet may be refused like this.
+    pub(super) fn judge_refusal(
+        &mut self,
+        event: &Event,
+        refusal: Refusal,
+        seen: &Headers,
+    ) -> anyhow::Result<()> {
+        ensure!(
+            seen.part != Part::Later && !seen.is_icmp(),
+            "no message may be about it"
+        );
+        let ends = seen.ends();
+        let is_served = |inside: bool| {
+            ends.is_some_and(|(from, to)| backends(seen.protocol, from.ip(), to, inside).is_some())
+        };
+        match refusal {
+            Refusal::PortUnreachable => {
+                ensure!(is_cluster_ip(seen.destination), "it is not for us to refuse");
+                ensure!(!is_served(true), "it asks for what is served");
+            }
+            Refusal::TooBig | Refusal::TimeExceeded => {
+                ensure!(
+                    event.entrance == Entrance::UplinkIngress,
+                    "the node is no router for it"
+                );
+                let may_go_on = if refusal == Refusal::TimeExceeded {
+                    seen.hops > 1
+                } else {
+                    event.segment_size <= 1_000 && event.bytes.len() <= 1_500
+                };
+                ensure!(!may_go_on, "it may go on");
+                if let Some((from, to)) = ends {
+                    self.unseen.push((seen.protocol, from, to));
+                    ensure!(self.unseen.len() < UNSEEN, "more packets than one input has");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a packet may be dropped for this reason.
+pub(super) fn judge_drop(event: &Event, verdict: Verdict, seen: Option<&Headers>) -> anyhow::Result<()> {
+    ensure!(verdict.counter().is_some(), "a drop must be counted");
+    let seen = seen.context("what has no headers is nobody's to drop")?;
+    let ends = seen.ends();
+    let is_closed = ends.is_some_and(|(from, to)| is_closed(seen.protocol, from.ip(), to));
+    let is_outside = event.entrance == Entrance::UplinkIngress;
+    let reasons = [
+        (Verdict::DropSource, is_closed),
+        (
+            Verdict::DropMartian,
+            is_outside && is_martian(seen.source, seen.destination),
+        ),
+        (
+            Verdict::DropUnallocated,
+            is_in_service_cidr(seen.destination) && !is_service(seen.destination),
+        ),
+        (Verdict::DropFragment, seen.part == Part::Later),
+        (
+            Verdict::DropSctpFragment,
+            seen.part == Part::First && seen.protocol == SCTP,
+        ),
+        // An error message that goes no further.
+        (Verdict::DropRoute, is_outside && seen.is_icmp()),
+    ];
+    ensure!(
+        reasons.contains(&(verdict, true)),
+        "nothing here is a reason to drop it"
+    );
+    Ok(())
 }
 
 /// The backends that a client may be given; `None` if nobody stands on the frontend.
@@ -170,7 +400,7 @@ fn backends(protocol: u8, client: IpAddr, asked: SocketAddr, inside: bool) -> Op
         TCP | UDP if asked == (cluster_ip(20, family), PORT).into() => {
             Some(all(&[LOCAL, REMOTE[0], REMOTE[1]], 8080))
         }
-        TCP | UDP if is(Vip::Number(3), PORT) && !is_guest(client) => None,
+        TCP | UDP if is_closed(protocol, client, asked) => None,
         TCP | UDP if is(Vip::Number(3), PORT) || node_port(30_090) => Some(if inside {
             all(&[LOCAL, REMOTE[0], REMOTE[1]], 8080)
         } else {
@@ -180,12 +410,30 @@ fn backends(protocol: u8, client: IpAddr, asked: SocketAddr, inside: bool) -> Op
     }
 }
 
-/// Whether a client is in the ranges of the guarded load balancer.
-fn is_guest(client: IpAddr) -> bool {
-    match client {
+/// Whether it asks the guarded load balancer, and may not.
+fn is_closed(protocol: u8, client: IpAddr, asked: SocketAddr) -> bool {
+    let is_guest = match client {
         IpAddr::V4(v4) => v4.octets()[..3] == [192, 0, 2] && v4.octets()[3] < 128,
         IpAddr::V6(v6) => v6.segments()[..4] == [0x2001, 0xdb8, 1, 0],
-    }
+    };
+    [TCP, UDP].contains(&protocol) && asked == Vip::Number(3).port(PORT, family(asked.ip())) && !is_guest
+}
+
+/// Whether no packet from outside to this address can be from that one.
+fn is_martian(source: IpAddr, destination: IpAddr) -> bool {
+    !is_unicast(source)
+        || source == destination
+        || source == HOST.address(family(source))
+        || is_cluster_ip(source)
+}
+
+/// Whether it may be one host's.
+pub(super) fn is_unicast(address: IpAddr) -> bool {
+    let is_group = match address {
+        IpAddr::V4(v4) => v4.octets()[0] >= 224,
+        IpAddr::V6(v6) => v6.is_multicast(),
+    };
+    !is_group && !address.is_unspecified() && !address.is_loopback()
 }
 
 fn is_pod(address: IpAddr) -> bool {
@@ -195,13 +443,26 @@ fn is_pod(address: IpAddr) -> bool {
     }
 }
 
+fn is_in_service_cidr(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.octets()[..2] == [10, 96],
+        IpAddr::V6(v6) => v6.segments()[..7] == [0xfd96, 0, 0, 0, 0, 0, 0],
+    }
+}
+
+fn is_cluster_ip(address: IpAddr) -> bool {
+    [10, 20]
+        .map(|number| cluster_ip(number, family(address)))
+        .contains(&address)
+}
+
 fn is_service(address: IpAddr) -> bool {
-    FAMILIES.into_iter().any(|family| {
-        [cluster_ip(10, family), cluster_ip(20, family)].contains(&address)
-            || [1, 2, 3]
+    is_cluster_ip(address)
+        || FAMILIES.into_iter().any(|family| {
+            [1, 2, 3]
                 .map(|number| Vip::Number(number).address(family))
                 .contains(&address)
-    })
+        })
 }
 
 fn family(address: IpAddr) -> Family {

@@ -8,7 +8,7 @@ use etherparse::{
     icmpv4, icmpv6,
 };
 
-use super::sctp;
+use super::{extensions, sctp};
 
 /// Ethernet address of the host end of a pod's interface.
 pub const HOST_MAC: [u8; 6] = [0xee; 6];
@@ -56,7 +56,7 @@ pub struct Frame {
     pub transport: Transport,
     /// What follows the headers.
     pub payload: Vec<u8>,
-    /// IPv4 options.
+    /// IPv4 options, or IPv6 extension headers ([`extensions::harmless`]), as many as a packet may have.
     pub options: bool,
     /// TCP options.
     pub tcp_options: bool,
@@ -101,8 +101,9 @@ impl Frame {
                     source.octets(),
                     destination.octets(),
                 )?;
-                // Router alert (RFC 2113), as in multicast joins.
-                header.options = Ipv4Options::try_from([148_u8, 4, 0, 0].as_slice())?;
+                // Router alert (RFC 2113), as in multicast joins, and padding as far as there is room.
+                let options = [&[148, 4, 0, 0][..], &[1; 36]].concat();
+                header.options = Ipv4Options::try_from(options.as_slice())?;
                 ethernet.ip(etherparse::IpHeaders::Ipv4(
                     header,
                     etherparse::Ipv4Extensions::default(),
@@ -147,6 +148,9 @@ impl Frame {
         if self.transport == Transport::UdpWithoutChecksum {
             let checksum = bytes.len() - self.payload.len() - 2;
             bytes[checksum..checksum + 2].fill(0);
+        }
+        if self.options {
+            extensions::insert(&mut bytes, &extensions::harmless());
         }
         Ok(bytes)
     }
@@ -201,7 +205,7 @@ fn pseudo_sum(bytes: &[u8], length: usize) -> anyhow::Result<u64> {
     let packet = SlicedPacket::from_ethernet(bytes)?;
     let (addresses, protocol) = match packet.net.context("no network header")? {
         NetSlice::Ipv4(ip) => (ip.header().slice()[12..20].to_vec(), ip.header().protocol()),
-        NetSlice::Ipv6(ip) => (ip.header().slice()[8..40].to_vec(), ip.header().next_header()),
+        NetSlice::Ipv6(ip) => (ip.header().slice()[8..40].to_vec(), ip.payload().ip_number),
         NetSlice::Arp(_) => bail!("ARP has no pseudo header"),
     };
     Ok(sum(&addresses) + u64::from(protocol.0) + u64::try_from(length)?)

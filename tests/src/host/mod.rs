@@ -3,8 +3,10 @@
 //! * [`kproxy::memory`]: packet, maps and sockets
 //! * [`program`]: manifests to map contents, through the agent's own model, index, compile and plan
 //! * [`frame`]: packets written and read by another library than the datapath's own code
+//! * [`extensions`]: IPv6 extension headers for them
 //! * `refusal`: ICMP errors that were read
 
+pub mod extensions;
 pub mod frame;
 pub mod program;
 mod refusal;

@@ -15,17 +15,13 @@ use super::awaited::Awaited;
 use super::placing::Placing;
 use crate::causes::one_line;
 use crate::config::watch::ConfigFile;
-use crate::config::{self, Config};
+use crate::config::{self, Config, PortRange};
 use crate::dataplane::Dataplane;
 use crate::node::{ephemeral, features, oom};
 use crate::plan::MapContents;
 use crate::serve::{self, Events, Status};
 use crate::sockets::{Report, Sources, Sweeper};
 use crate::source::{Event, KubernetesOptions, kubernetes, kubernetes_client, manifests};
-
-/// Where the API server gives NodePorts out unless it is told otherwise (`--service-node-port-range`), which no node
-/// hears of. A NodePort elsewhere is not taken from a client either, but may be from the node's spare ports.
-const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
 
 /// How long what needs the addresses of the Node object waits for them (semantics 10.19).
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
@@ -49,9 +45,25 @@ pub(super) fn settings(config: &Config, families: &[Family]) -> Settings {
     Settings {
         loopback_node_ports: Settings::loopback_node_ports(served),
         route_source: features::route_source().into(),
-        spare_ports: SparePorts::without(NODE_PORTS, ephemeral::ports()),
+        spare_ports: spare_ports(config.own.node_port_range, ephemeral::ports()),
         ..Settings::DEFAULT
     }
+}
+
+/// Source ports for clients whose own is taken. A NodePort out of its range is not taken from a client either, but may be
+/// one of these. They are the node's own ports only where it has left no other.
+fn spare_ports(node_ports: PortRange, ephemeral: RangeInclusive<u16>) -> SparePorts {
+    let spare = SparePorts::without(node_ports.ports(), ephemeral.clone());
+    if !spare.is_empty() {
+        return spare;
+    }
+    tracing::warn!(
+        "NodePorts ({node_ports}) and net.ipv4.ip_local_port_range ({} to {}) leave no port for clients outside whose \
+         own is taken; they get ports that this node's own connections may have as well: make that range smaller",
+        ephemeral.start(),
+        ephemeral.end()
+    );
+    SparePorts::without(node_ports.ports(), 0..=0)
 }
 
 /// Ends the tasks when the configuration file changes.
@@ -134,4 +146,26 @@ pub(super) fn sweeper(dataplane: &mut Dataplane, directories: &[PathBuf], status
             );
         })
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spare_ports_keep_clear_of_node_ports_and_of_the_node_s_own_where_they_can() {
+        let all = |ports: SparePorts| (0..u32::from(ports.len())).map(move |place| ports.at(place));
+        let range: PortRange = "20000-20999".parse().expect("a range");
+        let ports = spare_ports(range, 32_768..=60_999);
+        assert_eq!(usize::from(ports.len()), 64_512 - 1_000 - 28_232);
+        assert!(all(ports).all(|port| !(20_000..=20_999).contains(&port)));
+        assert!(
+            all(ports).any(|port| port == 30_000),
+            "nothing else is kept clear of"
+        );
+
+        let ports = spare_ports(PortRange::NODE_PORTS, 1_024..=65_535);
+        assert_eq!(usize::from(ports.len()), 64_512 - 2_768);
+        assert!(all(ports).all(|port| !(30_000..=32_767).contains(&port)));
+    }
 }

@@ -35,6 +35,11 @@ pub struct OwnFlags {
     #[arg(long, value_enum)]
     pub device_hooks: Option<DeviceHooks>,
 
+    /// Where the API server gives NodePorts out, as its flag of this name says: clients that this node stands in for get
+    /// other ports [default: 30000-32767].
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub service_node_port_range: Option<String>,
+
     /// Directories with named network namespaces [default: /run/netns, /var/run/netns, /run/docker/netns].
     #[arg(long, value_name = "DIR,...", value_delimiter = ',')]
     pub netns_dirs: Option<Vec<PathBuf>>,
@@ -66,6 +71,7 @@ impl OwnFlags {
             pod_devices,
             uplink_devices,
             device_hooks,
+            service_node_port_range,
             netns_dirs,
             remove_kube_proxy_rules,
             log_format,
@@ -79,6 +85,7 @@ impl OwnFlags {
             pod_devices: devices(pod_devices, document.pod_devices),
             uplink_devices: devices(uplink_devices, document.uplink_devices),
             device_hooks: device_hooks.or(document.device_hooks),
+            service_node_port_range: service_node_port_range.or(document.service_node_port_range),
             log_format: log_format.or(document.log_format),
             sizes: sizes.or(&document.sizes),
             netns_dirs: netns_dirs.or(document.netns_dirs),

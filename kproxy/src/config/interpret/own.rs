@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use kproxy_common::SparePorts;
+
 use crate::cli::LogFormat;
 use crate::config::Own;
 use crate::config::document::{self, Logging};
 use crate::config::own_document::{KIND, KproxyConfiguration};
 use crate::config::problems::Problems;
+use crate::config::{PortRange, PortRangeError};
 use crate::devices::{PatternError, Rules};
 use crate::paths::{DEFAULT_PIN_DIR, is_pin_dir};
 
@@ -23,6 +26,7 @@ pub(super) fn own(own: KproxyConfiguration, logging: &Logging, problems: &mut Pr
         pod_devices,
         uplink_devices,
         device_hooks,
+        service_node_port_range,
         log_format,
         sizes,
         netns_dirs,
@@ -47,6 +51,7 @@ pub(super) fn own(own: KproxyConfiguration, logging: &Logging, problems: &mut Pr
         cgroup,
         devices: devices(&pod_devices, &uplink_devices, problems),
         device_hooks,
+        node_port_range: node_port_range(service_node_port_range.as_deref(), problems),
         log_format: self::log_format(log_format, logging, problems),
         sizes,
         netns_dirs,
@@ -63,6 +68,20 @@ fn devices(pods: &[String], uplinks: &[String], problems: &mut Problems) -> Rule
         problems.add(KIND, field, error);
         Rules::default()
     })
+}
+
+/// Some port must be left for clients that the node stands in for.
+fn node_port_range(asked: Option<&str>, problems: &mut Problems) -> PortRange {
+    let Some(text) = asked.filter(|text| !text.is_empty()) else {
+        return PortRange::NODE_PORTS;
+    };
+    let message = match text.parse() {
+        Ok(range) if !SparePorts::without(PortRange::ports(range), 0..=0).is_empty() => return range,
+        Ok(range) => format!("{range} leaves no port that clients could have; use fewer"),
+        Err(error) => PortRangeError::to_string(&error),
+    };
+    problems.add(KIND, "serviceNodePortRange", message);
+    PortRange::NODE_PORTS
 }
 
 /// What kproxy is told goes before what kube-proxy is told.

@@ -209,6 +209,18 @@ fn wrong_fields_of_the_own_document_are_named() {
         (json!({"pinDir": "kproxy"}), "pinDir"),
         (json!({"pinDir": "/"}), "pinDir"),
         (json!({"netnsDirs": ["/run/netns", "netns"]}), "netnsDirs[1]"),
+        (
+            json!({"serviceNodePortRange": "30000 to 32767"}),
+            "serviceNodePortRange",
+        ),
+        (
+            json!({"serviceNodePortRange": "32767-30000"}),
+            "serviceNodePortRange",
+        ),
+        (
+            json!({"serviceNodePortRange": "1024-65535"}),
+            "serviceNodePortRange",
+        ),
         (json!({"sizes": {"newFlows": 1}}), "sizes.newFlows"),
         (json!({"podDevices": ["a{b,c}"]}), "podDevices"),
         (json!({"uplinkDevices": [""]}), "uplinkDevices"),

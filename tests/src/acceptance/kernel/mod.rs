@@ -12,7 +12,9 @@ mod shadow;
 use std::time::Duration;
 
 use anyhow::Context;
-use kproxy::dataplane::Dataplane;
+use kproxy::dataplane::{Dataplane, Meter};
+use kproxy::serve::Gauges as _;
+use kproxy_common::Counter;
 
 use super::host::is_evicted;
 use super::row::{Half, Row};
@@ -30,6 +32,7 @@ pub struct KernelMachine {
     programmer: Programmer,
     shadow: Shadow,
     dataplane: Dataplane,
+    meter: Meter,
     programs: Programs,
     network: Network,
     // Last: removes what the others pinned.
@@ -57,6 +60,7 @@ impl Kernel {
             programmer: Programmer::new(NODE, place.options.sizes.capacity()),
             shadow: Shadow::new(),
             dataplane,
+            meter: Meter::open(&place.options.pin_dir)?,
             programs,
             network,
             _place: place,
@@ -102,6 +106,14 @@ impl Machine for KernelMachine {
     }
 
     fn refuse_inserts(&mut self, _tries: u32) {}
+
+    fn counted(&self, counter: Counter) -> anyhow::Result<u64> {
+        let outcomes = self.meter.outcomes()?.into_iter();
+        Ok(outcomes
+            .filter(|(_, counted, _)| *counted == counter)
+            .map(|(_, _, times)| times)
+            .sum())
+    }
 
     fn tables(&self) -> Option<&MemoryTables> {
         None

@@ -165,6 +165,7 @@ impl Netns {
             | Step::Packet(_)
             | Step::Raw(..)
             | Step::Arrival(_)
+            | Step::Counted(..)
             | Step::Bystander(_)
             | Step::Wait(_)
             | Step::Evict(_)

@@ -49,6 +49,7 @@ impl Row {
             | Step::Packet(_)
             | Step::Raw(..)
             | Step::Arrival(_)
+            | Step::Counted(..)
             | Step::Bystander(_)
             | Step::Wait(_)
             | Step::Evict(_)
@@ -60,6 +61,7 @@ impl Row {
 impl Step {
     fn fits(&self, runner: Runner) -> bool {
         match (self, runner) {
+            (Self::Counted(_, step), runner) => runner != Runner::Netns && step.fits(runner),
             (Self::Ask(ask) | Self::Alternate { ask, .. } | Self::Reuse { ask, .. }, Runner::Kernel) => {
                 matches!(ask.via, Via::Packet | Via::Uplink) && ask.pause.is_zero()
             }

@@ -10,6 +10,8 @@ mod packet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kproxy_common::Counter;
+
 use super::state::State;
 use super::world::{CLIENT, HOST, NATIVE, OUTSIDE};
 
@@ -97,6 +99,8 @@ pub enum Step {
     Raw(Vec<u8>, Then),
     /// A packet that comes in from outside, byte by byte.
     Arrival(Arrival),
+    /// This, of which one packet is counted as that.
+    Counted(Counter, Box<Step>),
     /// A packet at every hook, byte by byte: nobody may touch it.
     Bystander(Vec<u8>),
     /// Time passes.
@@ -148,6 +152,14 @@ impl Row {
     pub fn step(mut self, step: impl Into<Step>) -> Self {
         self.steps.push(step.into());
         self
+    }
+}
+
+impl Step {
+    /// One packet of it is counted as this.
+    #[must_use]
+    pub fn counted(self, counter: Counter) -> Self {
+        Self::Counted(counter, self.into())
     }
 }
 

@@ -53,8 +53,8 @@ pub enum Kind {
 pub enum Dress {
     /// Nothing.
     Plain,
-    /// It has IPv4 options.
-    Ipv4Options,
+    /// It has IPv4 options, or IPv6 extension headers.
+    Options,
     /// It has TCP options.
     TcpOptions,
     /// It has no UDP checksum.

@@ -105,11 +105,11 @@ fn truncated(family: Family) -> Vec<Vec<u8>> {
     tcp.into_iter().chain(udp).collect()
 }
 
-/// Never answered by an error: ICMP, and what may hide it, an authentication header and IPv6's own headers.
+/// Never answered by an error: ICMP, and what may hide it, an authentication header and those of IPv6 that are not walked.
 fn icmp(family: Family) -> Vec<Vec<u8>> {
     let protocols: &[u8] = match family {
         Family::V4 => &[1, 51],
-        Family::V6 => &[58, 51, 0, 43, 44, 60, 135, 139, 140],
+        Family::V6 => &[58, 51, 43, 44, 135, 139, 140],
     };
     let packets = protocols.iter().map(|protocol| of_protocol(*protocol, family));
     packets.collect()
@@ -148,14 +148,18 @@ fn nonsense(family: Family) -> Vec<Vec<u8>> {
 
 fn not_ip() -> Vec<Vec<u8>> {
     let whole = to_service(Family::V4, Transport::Tcp(Tcp::Syn));
+    let tagged = FAMILIES.map(|family| {
+        let mut bytes = to_service(family, Transport::Tcp(Tcp::Syn));
+        bytes.splice(12..12, [0x81, 0, 0, 7]);
+        bytes
+    });
     // ARP, VLAN, MPLS, PPPoE, LLDP, and a length as in IEEE 802.3.
-    [0x0806, 0x8100, 0x8847, 0x8864, 0x88cc, 0x0040_u16]
-        .map(|kind| {
-            let mut bytes = whole.clone();
-            bytes[12..ETHERNET].copy_from_slice(&kind.to_be_bytes());
-            bytes
-        })
-        .to_vec()
+    let others = [0x0806, 0x8100, 0x8847, 0x8864, 0x88cc, 0x0040_u16].map(|kind| {
+        let mut bytes = whole.clone();
+        bytes[12..ETHERNET].copy_from_slice(&kind.to_be_bytes());
+        bytes
+    });
+    [&tagged[..], &others].concat()
 }
 
 fn fix_v4_checksum(bytes: &mut [u8]) {

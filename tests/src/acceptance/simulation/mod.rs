@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use kproxy_common::Counter;
 
 use super::answered::Answered;
 use super::row::{Arrival, Ask, End, Expect, Half, Row, Step};
@@ -69,6 +70,8 @@ pub trait Machine {
     fn evict(&mut self, half: Half) -> anyhow::Result<()>;
     /// Lets writes of flows fail, where that is possible.
     fn refuse_inserts(&mut self, tries: u32);
+    /// How many packets were counted as this, at all doors.
+    fn counted(&self, counter: Counter) -> anyhow::Result<u64>;
     /// The maps, where the socket door can be simulated on them.
     fn tables(&self) -> Option<&MemoryTables>;
 }
@@ -124,6 +127,13 @@ impl<M: Machine> Simulation<M> {
             Step::Packet(packet) => self.packet(packet),
             Step::Raw(bytes, then) => self.raw(bytes, then),
             Step::Arrival(arrival) => self.arrival(arrival),
+            Step::Counted(counter, step) => {
+                let before = self.machine.counted(*counter)?;
+                self.step(step)?;
+                let times = self.machine.counted(*counter)? - before;
+                ensure!(times == 1, "{} was counted {times} times", counter.name());
+                Ok(())
+            }
             Step::Bystander(bytes) => self.bystander(bytes),
             Step::Wait(time) => {
                 self.machine.wait(*time);
@@ -254,6 +264,7 @@ fn summary(step: &Step) -> String {
         ),
         Step::Raw(bytes, _) => format!("the client sends {bytes:02x?}"),
         Step::Arrival(Arrival { bytes, .. }) => format!("there comes in {bytes:02x?}"),
+        Step::Counted(_, step) => summary(step),
         Step::Bystander(_) => "a bystander".to_owned(),
         Step::Wait(time) => format!("{time:?} pass"),
         Step::Evict(half) => format!("eviction of {half:?}"),

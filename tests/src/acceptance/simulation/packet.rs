@@ -190,11 +190,11 @@ fn frame(packet: &Packet, source: SocketAddr, destination: SocketAddr) -> Frame 
         (Kind::Tcp(kind), _) => Transport::Tcp(kind),
         (Kind::Sctp(chunk), _) => Transport::Sctp(chunk),
         (Kind::Udp, Dress::NoChecksum) => Transport::UdpWithoutChecksum,
-        (Kind::Udp, Dress::Plain | Dress::Ipv4Options | Dress::TcpOptions) => Transport::Udp,
+        (Kind::Udp, Dress::Plain | Dress::Options | Dress::TcpOptions) => Transport::Udp,
     };
     let mut frame = Frame::new(source, destination, transport).payload(&packet.payload);
     frame.hops = packet.hops;
-    frame.options = packet.dress == Dress::Ipv4Options;
+    frame.options = packet.dress == Dress::Options;
     frame.tcp_options = packet.dress == Dress::TcpOptions;
     frame
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::{Cli, Command, LogFormat};
-use crate::config::{GoDuration, LocalDetector, Mode, NodePortAddresses};
+use crate::config::{GoDuration, LocalDetector, Mode, NodePortAddresses, PortRange};
 use crate::dataplane::DeviceHooks;
 
 const KUBEADM: &str = include_str!("kubeadm.yaml");
@@ -161,7 +161,8 @@ fn node_names_10a() {
 fn own_settings_come_from_the_second_document_and_flags_win() {
     let text = format!(
         "{KUBEADM}---\n{OWN}pinDir: /sys/fs/bpf/of-the-file\ncgroup: /c\npodDevices: [pod*]\nlogFormat: json\n\
-         sizes: {{flows: 4096, backends: 100, affinity: 2048}}\ndeviceHooks: clsact\nnetnsDirs: [/n]\nremoveKubeProxyRules: true\nmore: 1\n"
+         sizes: {{flows: 4096, backends: 100, affinity: 2048}}\ndeviceHooks: clsact\nnetnsDirs: [/n]\nremoveKubeProxyRules: true\n\
+         serviceNodePortRange: 20000-22767\nmore: 1\n"
     );
     let own = with_file(&text, &[]).expect("a configuration").config.own;
     assert_eq!(own.pin_dir, Path::new("/sys/fs/bpf/of-the-file"));
@@ -176,6 +177,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     assert_eq!(own.netns_dirs, [Path::new("/n")]);
     assert!(own.remove_kube_proxy_rules);
     assert_eq!(own.device_hooks, Some(DeviceHooks::Clsact));
+    assert_eq!(own.node_port_range.ports(), 20_000..=22_767);
 
     let flags = [
         "--pin-dir=/sys/fs/bpf/of-the-flag",
@@ -185,6 +187,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
         "--flows=8192",
         "--netns-dirs=/m,/o",
         "--manifests=/manifests",
+        "--service-node-port-range=8000+99",
     ];
     let loaded = with_file(&text, &flags).expect("a configuration");
     let own = loaded.config.own;
@@ -194,6 +197,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     assert_eq!((own.sizes.flows, own.sizes.backends), (Some(8_192), Some(100)));
     assert_eq!(own.device_hooks, Some(DeviceHooks::Tcx));
     assert_eq!(own.netns_dirs, [Path::new("/m"), Path::new("/o")]);
+    assert_eq!(own.node_port_range.ports(), 8_000..=8_099);
     assert_eq!(own.manifests.as_deref(), Some(Path::new("/manifests")));
     assert!(
         loaded
@@ -205,6 +209,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     let plain = with_file(OWN, &[]).expect("the own document alone").config;
     assert_eq!(plain.own.pin_dir, Path::new("/sys/fs/bpf/kproxy"));
     assert_eq!(plain.own.netns_dirs.len(), 3);
+    assert_eq!(plain.own.node_port_range, PortRange::NODE_PORTS);
     assert_eq!(plain.document, KubeProxyConfiguration::default().with_defaults());
 }
 

@@ -1,6 +1,7 @@
 //! What is not forwarded, and what is forwarded as it is: addresses that no client can have, hops, sizes, headers.
 
 use kproxy_common::Family;
+use kproxy_ebpf::packet::BY_FRAGS;
 
 use super::super::{Case, Talk, reaches};
 use super::uplink;
@@ -173,20 +174,40 @@ fn sizes() -> Vec<Row> {
                 .step(many(wide, Then::TooBig(mtu)))
                 .step(many(1_000, reaches(&[pod])))
         }),
+        uplink(&[Protocol::Sctp], |case| {
+            let (pod, _) = NARROW;
+            let many = |chunk, then| Arrival {
+                bytes: Frame::new(
+                    (OUTSIDE.address(case.family), 41_013).into(),
+                    Vip::Node.port(NODE_PORT, case.family),
+                    Transport::Sctp(chunk),
+                )
+                .payload(&[0x5a; 3_000])
+                .bytes()
+                .unwrap_or_default(),
+                segment_size: BY_FRAGS,
+                then,
+            };
+            let talk = at_node(case, 41_013);
+            Row::new("3.09 many packets in one that their sender has cut are none too big")
+                .state(web(&[pod]).sctp(8080).node_port(NODE_PORT))
+                .step(talk.opens(case.protocol, reaches(&[pod])))
+                .step(talk.is_opened(case.protocol))
+                .step(many(Tcp::Ack, reaches(&[pod])))
+        }),
     ];
     all.concat()
 }
 
 fn headers() -> Vec<Row> {
-    let mut rows = uplink(&Protocol::ALL, |case| {
-        let talk = at_node(case, 41_020).dress(Dress::Ipv4Options);
-        Row::new("IPv4 options are carried along, past the stack")
-            .state(web(&["web-2"]).node_port(NODE_PORT))
+    let mut rows = uplink(&Protocol::EVERY, |case| {
+        let talk = at_node(case, 41_020).dress(Dress::Options);
+        Row::new("IPv4 options and IPv6 extension headers are carried along, past the stack")
+            .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT))
             .step(talk.opens(case.protocol, reaches(&["web-2"])))
             .step(talk.is_opened(case.protocol))
             .step(talk.goes_on(case.protocol, Then::ReachesSame))
     });
-    rows.retain(|row| row.name.contains("IPv4 TCP") || row.name.contains("IPv4 UDP"));
     rows.extend(uplink(&[Protocol::Tcp], |case| {
         let talk = at_node(case, 41_021).dress(Dress::TcpOptions);
         Row::new("TCP options are carried along, past the stack")
