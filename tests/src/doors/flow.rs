@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use kproxy_ebpf::Action;
 
-use super::EVENTS;
 use super::event::Entrance;
 use super::packet::UDP;
 
-/// More flows than one input can begin.
-pub(super) const UNSEEN: usize = EVENTS + 1;
 /// A little less than the times after which silent flows have ended.
 const IDLE: [Duration; 2] = [Duration::from_secs(119), Duration::from_secs(86_000)];
 

@@ -8,7 +8,7 @@ use kproxy_common::Family;
 use kproxy_ebpf::{Action, Refusal, Verdict};
 
 use super::event::{Entrance, Event};
-use super::flow::{Flow, UNSEEN};
+use super::flow::Flow;
 use super::packet::{Headers, Part, SCTP, TCP, UDP};
 use crate::acceptance::state::{PORT, State, shop, web};
 use crate::acceptance::world::{FAMILIES, HOST, Pod, Vip, cluster_ip};
@@ -46,7 +46,7 @@ pub(super) fn state() -> State {
 #[derive(Debug, Default)]
 pub(super) struct Model {
     flows: Vec<Flow>,
-    /// Protocol, client and service of what has begun a flow and was refused then.
+    /// Protocol, client and service of what may have begun a flow, and was refused or dropped then.
     unseen: Vec<(u8, SocketAddr, SocketAddr)>,
     now: Duration,
 }
@@ -67,6 +67,9 @@ impl Model {
     /// Notes a packet that was judged. One that has gone nowhere may have begun a flow all the same.
     pub(super) fn note(&mut self, event: &Event, has_gone: bool, seen: &Headers) {
         let Some((from, to)) = seen.ends() else { return };
+        if !has_gone {
+            self.unseen.push((seen.protocol, from, to));
+        }
         for flow in &mut self.flows {
             let is_its_own = flow.keys().contains(&(seen.protocol, from, to));
             let is_replaced = !has_gone && flow.client == from;
@@ -106,16 +109,10 @@ impl Model {
             return self.go_on(flow, action);
         }
         let answers = |(protocol, client, asked): &(u8, SocketAddr, SocketAddr)| {
-            *protocol == before.protocol && to == (*asked, *client)
+            let allowed = backends(*protocol, client.ip(), *asked, is_pod(client.ip())).unwrap_or_default();
+            *protocol == before.protocol && to == (*asked, *client) && allowed.contains(&from.0)
         };
         if self.unseen.iter().any(answers) {
-            let (asked, client) = to;
-            let inside = is_pod(client.ip());
-            let allowed = backends(before.protocol, client.ip(), asked, inside).unwrap_or_default();
-            ensure!(
-                allowed.contains(&from.0),
-                "it answers for a service that it is not behind"
-            );
             return Ok(());
         }
         self.judge_request(entrance, action, key, to)
@@ -271,7 +268,7 @@ impl Model {
         let is_unseen = self
             .unseen
             .iter()
-            .any(|(_, client, asked)| told == (*client, *asked) || (sender, receiver) == (*client, *asked));
+            .any(|(_, client, asked)| told == (*client, *asked) || (receiver, sender) == (*client, *asked));
         ensure!(
             is_unseen || self.flows.iter().any(fits),
             "it is about {sender} to {receiver}, and says {} to {} for no flow",
@@ -310,7 +307,7 @@ impl Model {
 
     /// Whether a packet may be refused like this.
     pub(super) fn judge_refusal(
-        &mut self,
+        &self,
         event: &Event,
         refusal: Refusal,
         seen: &Headers,
@@ -339,10 +336,6 @@ impl Model {
                     event.segment_size <= 1_000 && event.bytes.len() <= 1_500
                 };
                 ensure!(!may_go_on, "it may go on");
-                if let Some((from, to)) = ends {
-                    self.unseen.push((seen.protocol, from, to));
-                    ensure!(self.unseen.len() < UNSEEN, "more packets than one input has");
-                }
             }
         }
         Ok(())
