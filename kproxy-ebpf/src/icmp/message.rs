@@ -108,7 +108,8 @@ pub(super) fn read<P: Packet>(packet: &mut P, message: &mut Message) -> Kind {
         return Kind::Other;
     };
     let start = network.transport::<P>();
-    if !network.is_icmp() || network.part != Part::Whole {
+    // Bytes behind the end of the packet are padding, and no message.
+    if !network.is_icmp() || network.part != Part::Whole || usize::from(network.payload) < HEADER {
         return Kind::Other;
     }
     let Some([kind, ..]) = packet.load::<[u8; HEADER]>(start) else {

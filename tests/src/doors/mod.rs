@@ -137,7 +137,7 @@ impl Subject {
             Action::Refuse(refusal) => {
                 ensure!(!changed, "a packet that is refused was changed before");
                 let before = before.context("a packet without headers was refused")?;
-                self.model.judge_refusal(event, refusal, before)?;
+                model::judge_refusal(event, refusal, before)?;
                 self.refuse(event, refusal, before, packet)
             }
             Action::Continue if !changed => match before {

@@ -304,42 +304,37 @@ impl Model {
         ensure!(!asks, "it asks for a service");
         Ok(())
     }
+}
 
-    /// Whether a packet may be refused like this.
-    pub(super) fn judge_refusal(
-        &self,
-        event: &Event,
-        refusal: Refusal,
-        seen: &Headers,
-    ) -> anyhow::Result<()> {
-        ensure!(
-            seen.part != Part::Later && !seen.is_icmp(),
-            "no message may be about it"
-        );
-        let ends = seen.ends();
-        let is_served = |inside: bool| {
-            ends.is_some_and(|(from, to)| backends(seen.protocol, from.ip(), to, inside).is_some())
-        };
-        match refusal {
-            Refusal::PortUnreachable => {
-                ensure!(is_cluster_ip(seen.destination), "it is not for us to refuse");
-                ensure!(!is_served(true), "it asks for what is served");
-            }
-            Refusal::TooBig | Refusal::TimeExceeded => {
-                ensure!(
-                    event.entrance == Entrance::UplinkIngress,
-                    "the node is no router for it"
-                );
-                let may_go_on = if refusal == Refusal::TimeExceeded {
-                    seen.hops > 1
-                } else {
-                    event.segment_size <= 1_000 && event.bytes.len() <= 1_500
-                };
-                ensure!(!may_go_on, "it may go on");
-            }
+/// Whether a packet may be refused like this.
+pub(super) fn judge_refusal(event: &Event, refusal: Refusal, seen: &Headers) -> anyhow::Result<()> {
+    ensure!(
+        seen.part != Part::Later && !seen.is_icmp(),
+        "no message may be about it"
+    );
+    let ends = seen.ends();
+    let is_served = |inside: bool| {
+        ends.is_some_and(|(from, to)| backends(seen.protocol, from.ip(), to, inside).is_some())
+    };
+    match refusal {
+        Refusal::PortUnreachable => {
+            ensure!(is_cluster_ip(seen.destination), "it is not for us to refuse");
+            ensure!(!is_served(true), "it asks for what is served");
         }
-        Ok(())
+        Refusal::TooBig | Refusal::TimeExceeded => {
+            ensure!(
+                event.entrance == Entrance::UplinkIngress,
+                "the node is no router for it"
+            );
+            let may_go_on = if refusal == Refusal::TimeExceeded {
+                seen.hops > 1
+            } else {
+                event.segment_size <= 1_000 && event.bytes.len() <= 1_500
+            };
+            ensure!(!may_go_on, "it may go on");
+        }
     }
+    Ok(())
 }
 
 /// Whether a packet may be dropped for this reason.
