@@ -50,6 +50,8 @@ pub enum Protocol {
     Tcp,
     /// One datagram per request.
     Udp,
+    /// As TCP, one message per request.
+    Sctp,
 }
 
 /// How a UDP client names its destination.
@@ -85,6 +87,13 @@ impl Options {
     pub fn udp(mut self, mode: Mode) -> Self {
         self.protocol = Protocol::Udp;
         self.mode = mode;
+        self
+    }
+
+    /// The same over SCTP.
+    #[must_use]
+    pub fn sctp(mut self) -> Self {
+        self.protocol = Protocol::Sctp;
         self
     }
 
