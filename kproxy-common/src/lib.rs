@@ -6,6 +6,7 @@
 //! * [`affinity`]: which backend a client was given last
 //! * [`range`]: who may ask a service, and where ClusterIPs come from
 //! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
+//! * [`answering`]: who may answer them
 //! * [`fragment`]: what became of the first fragments of datagrams
 //! * [`socket`]: what the socket door remembers about a socket
 //! * [`spare`]: source ports that nobody else on the node uses
@@ -29,6 +30,7 @@
 
 pub mod address;
 pub mod affinity;
+pub mod answering;
 pub mod backend;
 pub mod check;
 pub mod counter;
@@ -46,6 +48,7 @@ pub mod spare;
 
 pub use address::{Address, Family, Port, Protocol};
 pub use affinity::{Affinity, AffinityKey};
+pub use answering::Answering;
 pub use backend::{Backend, BackendFlags, BackendIndex, Epoch, Generation};
 pub use counter::{Counter, Door};
 pub use device::{Device, DeviceFlags, DeviceIndex};

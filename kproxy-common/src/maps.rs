@@ -3,7 +3,7 @@
 use crate::address::Family;
 
 /// Part of the pin path. Raised whenever a key, a value or their meaning changes.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// `hash`: [`crate::Address`] -> [`crate::AddressRole`].
 pub const ADDRESSES: &str = "ADDRESSES";
@@ -17,6 +17,8 @@ pub const BACKENDS: &str = "BACKENDS";
 pub const FLOWS: &str = "FLOWS";
 /// `LRU hash`: [`crate::Tuple`] -> [`crate::Flow`], flows whose peer has not answered yet.
 pub const FLOWS_NEW: &str = "FLOWS_NEW";
+/// `array` of one: [`crate::Answering`].
+pub const ANSWERING: &str = "ANSWERING";
 /// Socket storage: [`crate::SocketPeer`].
 pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
 /// `LRU hash`: [`crate::SocketFlowKey`] -> [`crate::SocketFlow`].
@@ -53,6 +55,7 @@ pub const ALL: &[&str] = &[
     BACKENDS,
     FLOWS,
     FLOWS_NEW,
+    ANSWERING,
     SOCKET_PEERS,
     SOCKET_FLOWS,
     AFFINITY,

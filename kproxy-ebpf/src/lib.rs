@@ -15,6 +15,7 @@
 //! * [`fragment`]: fragments, which share the fate of the first one
 //! * [`translate`]: the rewrite and its checksums ([`checksum`], [`crc32c`])
 //! * [`forward`], [`reply`]: what enters and what leaves, at pods' doors and at uplinks
+//! * [`own`]: the node's own conversations from a port that it uses for a client
 //! * [`icmp`]: errors of others about translated packets, and echo requests
 //! * [`reject`]: ICMP errors of our own
 //! * [`socket`]: the same decisions for a process's socket
@@ -37,6 +38,7 @@ pub mod forward;
 pub mod fragment;
 pub mod icmp;
 pub mod lookup;
+pub mod own;
 pub mod packet;
 pub mod parse;
 pub mod ports;

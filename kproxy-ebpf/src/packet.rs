@@ -24,6 +24,9 @@ pub trait Packet {
     /// The device it came in by.
     fn device(&self) -> DeviceIndex;
 
+    /// Whether it was made on this machine, and no device has brought it.
+    fn is_of_node(&self) -> bool;
+
     /// Asks the routes for the way of a packet with this tuple and of this length, and remembers it for
     /// [`Packet::way`]. An unspecified source address asks for a source address as well.
     fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay>;

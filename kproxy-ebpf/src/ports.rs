@@ -2,6 +2,7 @@
 
 use kproxy_common::{
     AddressRole, Applies, Counter, Door, Flow, FlowState, FrontendKey, Port, PortSearch, SnatKey, Tuple,
+    answering,
 };
 
 use crate::scratch::Work;
@@ -84,7 +85,13 @@ fn reserve<T: Tables>(
             Claim::Failed => return Err(Verdict::DropMap),
         }
     }
-    let claimed = if door == Door::UplinkIngress && work.flow.applies.contains(Applies::REDIRECT) {
+    let of_node = match door {
+        Door::UplinkIngress => work.flow.applies.contains(Applies::REDIRECT),
+        // What the node says for itself, see `own`.
+        Door::UplinkEgress => true,
+        Door::PodIngress | Door::PodEgress | Door::Socket => false,
+    };
+    let claimed = if of_node {
         tables.search_ports(work, tuple)
     } else {
         search_clients(tables, door, work, tuple)
@@ -199,6 +206,7 @@ fn is_free<T: Tables>(tables: &T, work: &mut Work, tuple: &Tuple) -> bool {
 fn record_reply<T: Tables>(tables: &T, door: Door, work: &mut Work, tuple: &Tuple) -> Claim {
     let key = work.flow.twin(tuple.protocol);
     track::write_opposite(tuple, &work.flow, work.flow.seen, &mut work.other);
+    tables.note_answering(answering::place(&key.source, key.source_port, key.protocol));
     // On the stack: before 6.2 no map takes what a global function was given (`map_key_value_types`).
     let reply = work.other;
     match tables.insert_flow(door, Age::New, &key, &reply, Existing::Keep) {

@@ -1,13 +1,14 @@
 //! Answers that leave: to a pod by its door, to a client outside by an uplink.
 
-use kproxy_common::{Door, Flow, Nanoseconds};
+use kproxy_common::{Door, Flow, FlowState, Tuple, answering};
 
 use crate::fragment;
 use crate::icmp;
+use crate::own;
 use crate::packet::Packet;
 use crate::parse::{self, NoTuple, Segment};
 use crate::scratch::Scratch;
-use crate::tables::{Age, Tables};
+use crate::tables::{InsertError, Tables};
 use crate::track;
 use crate::translate;
 use crate::verdict::Verdict;
@@ -44,44 +45,69 @@ fn leave<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
         Err(NoTuple::OtherProtocol | NoTuple::Truncated) => return Verdict::Bystander,
     }
     let Scratch { segment, work, .. } = scratch;
-    let flow = &mut work.flow;
-    // Both maps: the answer to a connection that was forgotten and begun again in its middle is no SYN, and yet its
-    // entry is in `FLOWS_NEW`.
-    let Some(age) = track::find(tables, &segment.tuple, flow) else {
-        return fragment::forgotten(segment).counted(tables, door);
-    };
-    if !track::applies(flow, door) {
+    let of_node = door == Door::UplinkEgress && packet.is_of_node();
+    if !may_have_flow(tables, &segment.tuple, of_node) {
         return Verdict::Bystander;
     }
     let now = tables.now();
-    if track::is_left_over(tables, segment, flow, now) {
-        track::remove(tables, age, &segment.tuple, flow);
-        return fragment::forgotten(segment).counted(tables, door);
-    }
-    let verdict = answer(packet, tables, segment, (age, flow), (door, now));
+    // Both maps: the answer to a connection that was forgotten and begun again in its middle is no SYN, and yet its
+    // entry is in `FLOWS_NEW`.
+    let decided = match track::find(tables, &segment.tuple, &mut work.flow) {
+        Some(_) if !is_here(&work.flow, door, of_node) => return Verdict::Bystander,
+        Some(age) if track::is_left_over(tables, segment, &work.flow, now) => {
+            track::remove(tables, age, &segment.tuple, &work.flow);
+            None
+        }
+        Some(age) => match track::note(tables, door, segment, (age, &work.flow), now) {
+            Ok(()) => Some(Verdict::Reply),
+            // The client's next packets would not find a flow that was not recorded: let the peer answer again.
+            Err(InsertError::Exists | InsertError::Failed) => Some(Verdict::DropMap),
+        },
+        None => None,
+    };
+    let decided = match decided {
+        None if of_node => own::begin(tables, work, segment, now),
+        decided => decided,
+    };
+    let verdict = match decided {
+        Some(verdict @ (Verdict::Reply | Verdict::New)) => translate(packet, segment, &work.flow, verdict),
+        Some(verdict) => verdict,
+        None => return fragment::forgotten(segment).counted(tables, door),
+    };
     if segment.is_first_fragment() {
         fragment::note(tables, segment, &mut work.datagram, verdict);
     }
     verdict.counted(tables, door)
 }
 
+/// Whether a packet may have a flow, at the price of a byte or two: it comes from a backend, or goes from the node itself to
+/// one.
 #[inline(always)]
-fn answer<P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &T,
-    segment: &Segment,
-    (age, flow): (Age, &Flow),
-    (door, now): (Door, Nanoseconds),
-) -> Verdict {
-    if track::note(tables, door, segment, (age, flow), now).is_err() {
-        // The client's next packets would not find a flow that was not recorded: let the peer answer again.
-        return Verdict::DropMap;
-    }
+fn may_have_flow<T: Tables>(tables: &T, tuple: &Tuple, of_node: bool) -> bool {
+    let Tuple {
+        source,
+        destination,
+        protocol,
+        ..
+    } = tuple;
+    tables.is_answering(answering::place(source, tuple.source_port, *protocol))
+        || of_node && tables.is_answering(answering::place(destination, tuple.destination_port, *protocol))
+}
+
+/// Whether an entry's rewrite is made here. A request that leaves is the node's own: what it sends on for a client may look
+/// the same, and is finished.
+#[inline(always)]
+fn is_here(flow: &Flow, door: Door, of_node: bool) -> bool {
+    track::applies(flow, door) && (of_node || flow.state.contains(FlowState::REPLY))
+}
+
+#[inline(always)]
+fn translate<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow, verdict: Verdict) -> Verdict {
     if fragment::is_beyond_correction(segment, flow) {
         return Verdict::DropSctpFragment;
     }
     match translate::rewrite(packet, segment, flow) {
-        Some(()) => Verdict::Reply,
+        Some(()) => verdict,
         None => Verdict::DropRewrite,
     }
 }

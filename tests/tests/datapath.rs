@@ -229,11 +229,16 @@ proptest! {
         }
         for hook in Hook::ALL {
             let mut packet = talk.with_checksum(bytes.clone());
+            if hook == Hook::NodeEgress {
+                packet = packet.of_node();
+            }
             let verdict = match hook {
                 Hook::Ingress => forward::pod_ingress(&mut packet, &tables, &mut Scratch::default()),
                 Hook::Egress => reply::pod_egress(&mut packet, &tables, &mut Scratch::default()),
                 Hook::UplinkIngress => forward::uplink_ingress(&mut packet, &tables, &mut Scratch::default()),
-                Hook::UplinkEgress => reply::uplink_egress(&mut packet, &tables, &mut Scratch::default()),
+                Hook::UplinkEgress | Hook::NodeEgress => {
+                    reply::uplink_egress(&mut packet, &tables, &mut Scratch::default())
+                }
             };
             let translated = tables.counted(kproxy_common::Counter::New) > 0;
             if verdict.action() == Action::Continue && !translated {

@@ -9,9 +9,9 @@ use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use aya_ebpf::{Global, btf_maps::SkStorage};
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
-    DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
-    RangeSetId, ServiceId, ServiceName, Settings, SnatKey, SocketFlow, SocketFlowKey, SocketPeer,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Answering, Backend, BackendIndex, Counter,
+    Device, DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds,
+    PortSearch, RangeSetId, ServiceId, ServiceName, Settings, SnatKey, SocketFlow, SocketFlowKey, SocketPeer,
     SourceRange, Tuple, counter, maps,
 };
 use kproxy_ebpf::ports::{self, Claim};
@@ -31,6 +31,8 @@ static BACKENDS: Array<Backend> = Array::with_max_entries(65_536, BPF_F_MMAPABLE
 static FLOWS: LruHashMap<Tuple, Flow> = LruHashMap::with_max_entries(65_536, 0);
 #[map]
 static FLOWS_NEW: LruHashMap<Tuple, Flow> = LruHashMap::with_max_entries(16_384, 0);
+#[map]
+static ANSWERING: Array<Answering> = Array::with_max_entries(1, 0);
 #[map]
 static SOCKET_FLOWS: LruHashMap<SocketFlowKey, SocketFlow> = LruHashMap::with_max_entries(16_384, 0);
 #[map]
@@ -223,6 +225,30 @@ impl Tables for Maps {
     fn remove_flow(&self, age: Age, key: &Tuple) {
         // An entry that is gone already is what was wanted.
         let _ = flows(age).remove(key);
+    }
+
+    #[inline(always)]
+    fn is_answering(&self, place: u16) -> bool {
+        let Some(answering) = ANSWERING.get_ptr(0) else {
+            return true;
+        };
+        let noted = answering.cast::<u8>().wrapping_add(usize::from(place));
+        // SAFETY: array entries live as long as the map, and every place is within this one. Another CPU may write at
+        // the same time: a byte, and always the same.
+        unsafe { noted.read_volatile() != 0 }
+    }
+
+    #[inline(always)]
+    fn note_answering(&self, place: u16) {
+        // Read first: a line of the cache that nobody writes to is every CPU's.
+        if self.is_answering(place) {
+            return;
+        }
+        if let Some(answering) = ANSWERING.get_ptr_mut(0) {
+            let noted = answering.cast::<u8>().wrapping_add(usize::from(place));
+            // SAFETY: as above.
+            unsafe { noted.write_volatile(1) };
+        }
     }
 
     #[inline(always)]

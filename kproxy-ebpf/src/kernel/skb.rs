@@ -166,6 +166,13 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
     }
 
     #[inline(always)]
+    fn is_of_node(&self) -> bool {
+        // The device that it came in by stays with a packet that is routed or redirected (`skb_iif`).
+        // SAFETY: the context is the hook's own and this is a plain field.
+        unsafe { (*self.context.skb.skb).ingress_ifindex == 0 }
+    }
+
+    #[inline(always)]
     fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
         way::find(self.context.skb.skb, tuple, length)
     }

@@ -209,6 +209,13 @@ impl<T: Tables> Tables for Replay<'_, T> {
         self.own_flows(age).borrow_mut().insert(*key, None);
     }
 
+    // As if every lookup were made.
+    fn is_answering(&self, _place: u16) -> bool {
+        true
+    }
+
+    fn note_answering(&self, _place: u16) {}
+
     fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
         self.below.fragment(key)
     }

@@ -35,6 +35,7 @@ pub struct Buffer {
     checksum: Checksum,
     segment_size: u32,
     device: DeviceIndex,
+    of_node: bool,
     sockets: Vec<Tuple>,
     routes: Rc<Routes>,
     way: Way,
@@ -56,6 +57,7 @@ impl Buffer {
             checksum: Checksum::Complete,
             segment_size: 0,
             device: DeviceIndex(1),
+            of_node: false,
             sockets: Vec::new(),
             routes: Rc::new(Routes::Anywhere),
             way: NO_WAY,
@@ -81,6 +83,15 @@ impl Buffer {
     #[must_use]
     pub fn by(self, device: DeviceIndex) -> Self {
         Self { device, ..self }
+    }
+
+    /// It was made on this machine.
+    #[must_use]
+    pub fn of_node(self) -> Self {
+        Self {
+            of_node: true,
+            ..self
+        }
     }
 
     /// On a machine with these routes.
@@ -132,6 +143,10 @@ impl Packet for Buffer {
 
     fn device(&self) -> DeviceIndex {
         self.device
+    }
+
+    fn is_of_node(&self) -> bool {
+        self.of_node
     }
 
     fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay> {

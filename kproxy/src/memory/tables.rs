@@ -24,6 +24,7 @@ pub struct MemoryTables {
     backends: HashMap<BackendIndex, Backend>,
     flows: RefCell<HashMap<Tuple, Flow>>,
     flows_new: RefCell<HashMap<Tuple, Flow>>,
+    answering: RefCell<BTreeSet<u16>>,
     socket_flows: RefCell<HashMap<SocketFlowKey, SocketFlow>>,
     affinity: RefCell<HashMap<AffinityKey, Affinity>>,
     source_ranges: BTreeMap<RangeSetId, BTreeSet<Cidr>>,
@@ -61,6 +62,7 @@ impl MemoryTables {
             backends: HashMap::new(),
             flows: RefCell::default(),
             flows_new: RefCell::default(),
+            answering: RefCell::default(),
             socket_flows: RefCell::default(),
             affinity: RefCell::default(),
             source_ranges: BTreeMap::new(),
@@ -297,6 +299,14 @@ impl Tables for MemoryTables {
 
     fn remove_flow(&self, age: Age, key: &Tuple) {
         self.flows(age).borrow_mut().remove(key);
+    }
+
+    fn is_answering(&self, place: u16) -> bool {
+        self.answering.borrow().contains(&place)
+    }
+
+    fn note_answering(&self, place: u16) {
+        self.answering.borrow_mut().insert(place);
     }
 
     fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {

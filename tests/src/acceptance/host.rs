@@ -48,9 +48,15 @@ pub fn play(row: &Row) -> anyhow::Result<()> {
 pub fn packet(hook: Hook, bytes: Vec<u8>, segment_size: u32) -> Buffer {
     let device = match hook {
         Hook::Ingress | Hook::Egress => uplink::POD_DEVICE,
-        Hook::UplinkIngress | Hook::UplinkEgress => uplink::DEVICE,
+        Hook::UplinkIngress | Hook::UplinkEgress | Hook::NodeEgress => uplink::DEVICE,
     };
-    Buffer::new(bytes)
+    let packet = Buffer::new(bytes);
+    let packet = if hook == Hook::NodeEgress {
+        packet.of_node()
+    } else {
+        packet
+    };
+    packet
         .by(device)
         .among(uplink::routes())
         .in_segments_of(segment_size)
@@ -64,7 +70,7 @@ pub fn run(tables: &MemoryTables, hook: Hook, mut packet: Buffer) -> Fate {
         Hook::Ingress => forward::pod_ingress(&mut packet, tables, scratch),
         Hook::Egress => reply::pod_egress(&mut packet, tables, scratch),
         Hook::UplinkIngress => forward::uplink_ingress(&mut packet, tables, scratch),
-        Hook::UplinkEgress => reply::uplink_egress(&mut packet, tables, scratch),
+        Hook::UplinkEgress | Hook::NodeEgress => reply::uplink_egress(&mut packet, tables, scratch),
     };
     let returned = match verdict.action() {
         Action::Continue => return Fate::On(packet.bytes),

@@ -1,7 +1,10 @@
 //! What echo servers answer and what echo clients report: one JSON object per line or datagram.
 
-use std::{io, net::SocketAddr};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 /// A server's answer to one request line or datagram.
@@ -52,6 +55,8 @@ pub struct Report {
     pub to: SocketAddr,
     /// How the request ended.
     pub result: Outcome,
+    /// When it began, by the machine's monotonic clock (see [`clock`]).
+    pub began: Duration,
     /// From just before the socket was opened (or, on a kept socket, the request was sent) to the answer, in
     /// microseconds.
     pub micros: u64,
@@ -73,6 +78,12 @@ impl Report {
     pub fn pod(&self) -> Option<&str> {
         self.answer.as_ref().map(|answer| answer.pod.as_str())
     }
+}
+
+/// The time since the machine started, the same for every process.
+#[must_use]
+pub fn clock() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]

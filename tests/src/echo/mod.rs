@@ -19,5 +19,5 @@ mod tests;
 
 pub use client::{Mode, Options, Protocol};
 pub use load::Totals;
-pub use message::{Answer, Outcome, Report};
+pub use message::{Answer, Outcome, Report, clock};
 pub use server::Server;

@@ -67,11 +67,12 @@ impl Network {
         set(GSO_SIZE, segment_size);
         match hook {
             Hook::Ingress | Hook::Egress => {}
-            Hook::UplinkIngress => {
+            // From anywhere.
+            Hook::UplinkIngress | Hook::UplinkEgress => {
                 set(IFINDEX, self.uplink);
                 set(INGRESS_IFINDEX, self.uplink);
             }
-            Hook::UplinkEgress => set(IFINDEX, self.uplink),
+            Hook::NodeEgress => set(IFINDEX, self.uplink),
         }
         context
     }

@@ -88,7 +88,7 @@ impl Programs {
             Hook::Ingress => "pod_ingress",
             Hook::Egress => "pod_egress",
             Hook::UplinkIngress => "uplink_ingress",
-            Hook::UplinkEgress => "uplink_egress",
+            Hook::UplinkEgress | Hook::NodeEgress => "uplink_egress",
         })?;
         let mut out = vec![0; PACKET];
         let result = program

@@ -62,7 +62,7 @@ impl Shadow {
         let Some(port) = source_port(bytes).filter(|port| Some(*port) != source_port(sent)) else {
             return vec![Vec::new()];
         };
-        if hook != Hook::UplinkIngress {
+        if !matches!(hook, Hook::UplinkIngress | Hook::NodeEgress) {
             return vec![vec![first_spare_port(port)]];
         }
         let spare = self.tables.settings.spare_ports;

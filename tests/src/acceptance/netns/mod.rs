@@ -24,11 +24,8 @@ use stream::Stream;
 
 /// How long a change may take until it is in the maps of every node. A bound, not a measure.
 const PROGRAMMED: Duration = Duration::from_secs(10);
-/// Clients outside keep the routes that they were given, and use other ports than the node's own sockets choose by
-/// themselves: two datagrams from one port of the node to one backend can not be told apart when they are answered. Nor do they
-/// choose a port that a row asks from.
-const CLIENT_SYSCTLS: [(&str, &str); 3] = [
-    ("net/ipv4/ip_local_port_range", "10000 19999"),
+/// Clients outside keep the routes that they were given.
+const CLIENT_SYSCTLS: [(&str, &str); 2] = [
     ("net/ipv4/conf/all/accept_redirects", "0"),
     ("net/ipv6/conf/all/accept_redirects", "0"),
 ];

@@ -27,17 +27,20 @@ pub enum Hook {
     Egress,
     /// It comes in by the uplink.
     UplinkIngress,
-    /// It leaves by the uplink.
+    /// It leaves by the uplink, and has come in by a device.
     UplinkEgress,
+    /// It leaves by the uplink, and is the node's own.
+    NodeEgress,
 }
 
 impl Hook {
     /// Every hook.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Ingress,
         Self::Egress,
         Self::UplinkIngress,
         Self::UplinkEgress,
+        Self::NodeEgress,
     ];
 }
 

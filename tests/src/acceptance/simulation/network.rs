@@ -31,6 +31,9 @@ impl<M: Machine> Simulation<M> {
                 Some(_) | None => self.come_in(bytes, 0),
             };
         }
+        if from == HOST && destination(&bytes)?.is_none_or(Pod::is_elsewhere) {
+            return self.leave(Hook::NodeEgress, bytes);
+        }
         if !from.is_here() {
             return self.route(bytes);
         }
@@ -49,10 +52,10 @@ impl<M: Machine> Simulation<M> {
     pub(super) fn come_in(&mut self, bytes: Vec<u8>, segment_size: u32) -> anyhow::Result<Arrival> {
         match self.machine.run(Hook::UplinkIngress, bytes, segment_size)? {
             Fate::On(bytes) => self.route(bytes),
-            Fate::Forwarded(bytes) => self.leave(bytes),
+            Fate::Forwarded(bytes) => self.leave(Hook::UplinkEgress, bytes),
             Fate::Back(bytes) => {
                 check_turned_around(&bytes)?;
-                self.leave(bytes)
+                self.leave(Hook::UplinkEgress, bytes)
             }
             Fate::Gone => Ok(Arrival::Gone),
         }
@@ -62,13 +65,13 @@ impl<M: Machine> Simulation<M> {
     fn route(&mut self, bytes: Vec<u8>) -> anyhow::Result<Arrival> {
         match destination(&bytes)? {
             Some(pod) if !pod.is_elsewhere() => self.enter(pod, bytes),
-            Some(_) | None => self.leave(bytes),
+            Some(_) | None => self.leave(Hook::UplinkEgress, bytes),
         }
     }
 
     /// Out by the uplink. What a program has redirected meets the door there as well.
-    fn leave(&mut self, bytes: Vec<u8>) -> anyhow::Result<Arrival> {
-        match self.machine.run(Hook::UplinkEgress, bytes, 0)? {
+    fn leave(&mut self, hook: Hook, bytes: Vec<u8>) -> anyhow::Result<Arrival> {
+        match self.machine.run(hook, bytes, 0)? {
             Fate::On(bytes) => Ok(match destination(&bytes)? {
                 Some(pod) if pod.is_elsewhere() => Arrival::At(pod, bytes),
                 Some(_) | None => Arrival::Nowhere(bytes),

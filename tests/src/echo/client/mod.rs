@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::message::{Answer, Outcome, Report};
+use super::message::{Answer, Outcome, Report, clock};
 
 mod options;
 mod stream;
@@ -55,6 +55,7 @@ impl<'a> Client<'a> {
             sequence,
             to,
             result: Outcome::Ok,
+            began: clock(),
             micros: 0,
             source: None,
             peer: None,

@@ -1,12 +1,13 @@
 //! Flows through the node to backends elsewhere, packet by packet: what a port means, and what ends or outlives what.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::{Case, Talk, reaches};
 use super::uplink;
-use crate::acceptance::row::{Dress, Kind, Row, Side, Step, Then};
+use crate::acceptance::row::{Dress, Expect, Kind, Row, Side, Step, Then};
 use crate::acceptance::state::{PORT, Protocol, State, shop, web};
-use crate::acceptance::world::{OUTSIDERS, Vip};
+use crate::acceptance::world::{HOST, OUTSIDERS, Pod, Vip};
 use crate::host::frame::Tcp;
 
 const NODE_PORT: u16 = 30_181;
@@ -15,7 +16,7 @@ const ELSEWHERE: [&str; 2] = ["web-2", "web-3"];
 const HOUR: Duration = Duration::from_hours(1);
 
 pub(super) fn rows() -> Vec<Row> {
-    [ports(), beginnings(), lives(), policies()].concat()
+    [ports(), own(), beginnings(), lives(), policies()].concat()
 }
 
 fn at_node(case: Case, port: u16) -> Talk {
@@ -70,6 +71,85 @@ fn ports() -> Vec<Row> {
             )
             .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT));
             converse(row, &talk, case.protocol, by_another_port(&["web-2"]))
+        }),
+    ];
+    all.concat()
+}
+
+/// The node's own sockets know nothing of the ports that it uses for clients.
+fn own() -> Vec<Row> {
+    let backend = |case: Case| SocketAddr::new(Pod::named("web-2").address(case.family), 8080);
+    let all = [
+        uplink(&Protocol::EVERY, |case| {
+            let client = at_node(case, 40_040);
+            let own = |port| case.talk(port).from(HOST).at(backend(case));
+            let row = Row::new(
+                "5.12 the node itself speaks to a client's backend elsewhere from the client's port, and both are served",
+            )
+            .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT));
+            let row = converse(row, &client, case.protocol, reaches(&["web-2"]));
+            let row = converse(row, &own(40_040), case.protocol, by_another_port(&["web-2"]));
+            let row = row
+                .step(client.goes_on(case.protocol, Then::ReachesSame))
+                .step(client.is_opened(case.protocol))
+                .step(own(40_040).goes_on(case.protocol, Then::ReachesSame))
+                .step(own(40_040).is_opened(case.protocol))
+                // From any other port it is nobody's business.
+                .step(own(40_041).opens(case.protocol, Then::Untouched));
+            row.state(State::default())
+                .step(own(40_040).goes_on(case.protocol, Then::ReachesSame))
+                .step(own(40_040).is_opened(case.protocol))
+        }),
+        uplink(&Protocol::EVERY, |case| {
+            // A port by which the node answers as well, so that all its packets are looked at.
+            let [served, client] = [40_044, 8080].map(|port| at_node(case, port));
+            let served = served.port(NODE_PORT + 1);
+            let own = case.talk(8080).from(HOST).at(backend(case));
+            let row =
+                Row::new("what is sent on for a client is not taken for what the node says from that port")
+                    .state(State::of([
+                        web(&["web-2"]).sctp(8080).node_port(NODE_PORT),
+                        shop(&[HOST.name]).sctp(8080).node_port(NODE_PORT + 1),
+                    ]));
+            let row = converse(row, &served, case.protocol, reaches(&[HOST.name]));
+            let row = converse(row, &client, case.protocol, reaches(&["web-2"]));
+            converse(row, &own, case.protocol, by_another_port(&["web-2"]))
+                .step(client.goes_on(case.protocol, Then::ReachesSame))
+                .step(client.is_opened(case.protocol))
+        }),
+        uplink(&[Protocol::Tcp], |case| {
+            let client = at_node(case, 40_042);
+            let own = case.talk(40_042).from(HOST).at(backend(case));
+            let row = Row::new("a client's port that is free again is the node's own as it is")
+                .state(web(&["web-2"]).node_port(NODE_PORT));
+            converse(row, &client, case.protocol, reaches(&["web-2"]))
+                .step(client.sends(Tcp::Rst, Then::ReachesSame))
+                .step(own.sends(Tcp::Syn, Then::Untouched))
+        }),
+        uplink(&Protocol::ALL, |case| {
+            let asks = case.ask().source_port(18_043);
+            Row::new("5.12 sockets of a client and of the node with one port ask one backend elsewhere")
+                .state(web(&["web-2"]).node_port(NODE_PORT))
+                .step(
+                    asks.clone()
+                        .to(Vip::Node.port(NODE_PORT, case.family))
+                        .kept("the client")
+                        .by(&["web-2"]),
+                )
+                .step(
+                    asks.clone()
+                        .from(HOST.name)
+                        .to(backend(case))
+                        .kept("the node")
+                        .times(3)
+                        .by(&["web-2"]),
+                )
+                .step(
+                    asks.to(Vip::Node.port(NODE_PORT, case.family))
+                        .kept("the client")
+                        .times(3)
+                        .expect(Expect::Same),
+                )
         }),
     ];
     all.concat()
