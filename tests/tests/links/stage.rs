@@ -21,7 +21,7 @@ const PORT: u16 = 80;
 pub(crate) const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a change may take to show.
 const BOUND: Duration = Duration::from_secs(10);
 

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use clap::{Args, ValueEnum, builder::PossibleValue};
 use serde::{Deserialize, Serialize};
 
+use crate::patience::patience;
+
 /// Whom to ask, how, and how often.
 #[derive(Clone, Debug, Args)]
 pub struct Options {
@@ -76,7 +78,7 @@ impl Options {
             renew: false,
             count: 1,
             interval: Duration::ZERO,
-            timeout: Duration::from_secs(1),
+            timeout: patience(Duration::from_secs(1)),
             source_port: 0,
             reset: false,
         }
