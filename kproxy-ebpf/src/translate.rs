@@ -43,8 +43,10 @@ pub fn rewrite<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Opt
     )
 }
 
-/// Corrects SCTP's checksum for changed ports. Where a device or nobody shall complete it (`CHECKSUM_PARTIAL` with
-/// `csum_not_inet`), the field holds nothing that anybody reads, and a correction does no harm.
+/// Corrects SCTP's checksum for changed ports. Where it is not there yet (`CHECKSUM_PARTIAL` with `csum_not_inet`), the
+/// field is zero and has to stay so: for a device that can not complete it (a bond, `WireGuard`) the kernel does, and
+/// sums over whatever stands in the field (`skb_crc32c_csum_help`). One finished checksum in 2^32 is zero as well, and
+/// its packet is lost.
 #[inline(always)]
 fn correct_sctp<P: Packet>(packet: &mut P, segment: &Segment, changed: u32) -> Option<()> {
     if changed == 0 {
@@ -52,5 +54,8 @@ fn correct_sctp<P: Packet>(packet: &mut P, segment: &Segment, changed: u32) -> O
     }
     let length = wire::payload_length(packet, segment.family, segment.offset())?;
     let checksum: u32 = packet.load(segment.checksum())?;
+    if checksum == 0 {
+        return Some(());
+    }
     packet.store(segment.checksum(), checksum ^ P::sctp_correction(changed, length))
 }

@@ -170,9 +170,7 @@ fn turned(mut bytes: Vec<u8>) -> Vec<u8> {
     let ports = start + 2 * length;
     bytes[start..ports].rotate_left(length);
     bytes[ports..ports + 4].rotate_left(2);
-    if bytes[start - addresses + if length == 4 { 9 } else { 6 }] == Protocol::SCTP.number() {
-        frame::finish_checksum(&mut bytes).expect("an SCTP packet");
-    }
+    frame::renew_sctp_checksum(&mut bytes);
     bytes
 }
 

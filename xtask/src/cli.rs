@@ -28,7 +28,7 @@ pub(crate) enum Command {
         /// kernels 6.1 and 6.12, in virtual machines.
         filter: Option<String>,
 
-        /// Of `kernels`, only a small part.
+        /// Of `kernels`, only what a run of everything has time for.
         #[arg(long, hide = true)]
         quick: bool,
     },

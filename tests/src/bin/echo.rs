@@ -42,6 +42,9 @@ struct Serve {
     /// UDP port; may be given several times.
     #[arg(long)]
     udp: Vec<u16>,
+    /// SCTP port; may be given several times.
+    #[arg(long)]
+    sctp: Vec<u16>,
     /// Listen on this address only; the default is every address of both families.
     #[arg(long)]
     address: Vec<IpAddr>,
@@ -72,15 +75,20 @@ fn serve(options: &Serve) -> anyhow::Result<()> {
         name,
         tcp,
         udp,
+        sctp,
         address,
     } = options;
-    let server = Server::start(
+    let everywhere = |ports| server::everywhere(address, ports);
+    let server = Server::start_on(
         name,
-        &server::everywhere(address, tcp),
-        &server::everywhere(address, udp),
+        &server::Addresses {
+            tcp: everywhere(tcp),
+            udp: everywhere(udp),
+            sctp: everywhere(sctp),
+        },
     )?;
-    let server::Addresses { tcp, udp } = server.addresses();
-    print(serde_json::json!({ "listening": { "tcp": tcp, "udp": udp } }));
+    let server::Addresses { tcp, udp, sctp } = server.addresses();
+    print(serde_json::json!({ "listening": { "tcp": tcp, "udp": udp, "sctp": sctp } }));
     server.wait();
     Ok(())
 }

@@ -144,11 +144,26 @@ impl Host {
     /// # Errors
     /// When it does not listen in time, with its words.
     pub fn serve(&self, via: Via, tcp: &[u16], udp: &[u16]) -> anyhow::Result<Process> {
+        let tcp = tcp.iter().map(|port| ("--tcp", *port));
+        let udp = udp.iter().map(|port| ("--udp", *port));
+        self.serve_on(via, tcp.chain(udp))
+    }
+
+    /// The same by TCP, UDP and SCTP, all on this port.
+    ///
+    /// # Errors
+    /// When it does not listen in time, with its words: not every kernel has SCTP.
+    pub fn serve_everything(&self, via: Via, port: u16) -> anyhow::Result<Process> {
+        self.serve_on(via, ["--tcp", "--udp", "--sctp"].map(|flag| (flag, port)))
+    }
+
+    fn serve_on(
+        &self,
+        via: Via,
+        ports: impl IntoIterator<Item = (&'static str, u16)>,
+    ) -> anyhow::Result<Process> {
         let mut arguments = vec!["serve".to_owned(), "--name".to_owned(), self.name.clone()];
-        let ports = tcp
-            .iter()
-            .map(|port| ("--tcp", port))
-            .chain(udp.iter().map(|port| ("--udp", port)));
+        let ports = ports.into_iter();
         arguments.extend(ports.flat_map(|(flag, port)| [flag.to_owned(), port.to_string()]));
         let server = self.run(via, &arguments)?;
         let listens = server

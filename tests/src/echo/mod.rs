@@ -2,7 +2,7 @@
 //! that says what it was answered and whom it believes to talk to.
 //!
 //! * [`message`]: the JSON lines that both sides print and exchange
-//! * [`server`]: TCP and UDP on several ports of both families
+//! * [`server`]: TCP, UDP and SCTP on several ports of both families
 //! * [`client`]: one request after another, each reported
 //! * [`load`]: many clients at once until told to stop, with totals
 //!

@@ -161,7 +161,8 @@ impl Frame {
     /// When the families differ.
     pub fn partial_bytes(&self) -> anyhow::Result<Vec<u8>> {
         let mut bytes = self.bytes()?;
-        if matches!(self.transport, Transport::Sctp(_)) {
+        if let Some(start) = sctp_start(&bytes) {
+            sctp::clear(&mut bytes[start..]);
             return Ok(bytes);
         }
         let (start, field) = checksum_place(&bytes)?;
@@ -172,13 +173,12 @@ impl Frame {
     }
 }
 
-/// Finishes a partial checksum as a device does (`skb_checksum_help`).
+/// Finishes a partial checksum as a device does (`skb_checksum_help`, `skb_crc32c_csum_help`).
 ///
 /// # Errors
 /// When the packet is neither TCP, UDP nor SCTP.
 pub fn finish_checksum(bytes: &mut [u8]) -> anyhow::Result<()> {
-    if let Some(packet) = sctp::of(bytes) {
-        let start = bytes.len() - packet.len();
+    if let Some(start) = sctp_start(bytes) {
         sctp::finish(&mut bytes[start..]);
         return Ok(());
     }
@@ -187,6 +187,20 @@ pub fn finish_checksum(bytes: &mut [u8]) -> anyhow::Result<()> {
     let sum = if sum == 0 { u16::MAX } else { sum };
     bytes[start + field..start + field + 2].copy_from_slice(&sum.to_be_bytes());
     Ok(())
+}
+
+/// Computes the checksum of an SCTP packet anew, unless a device shall finish it.
+pub fn renew_sctp_checksum(bytes: &mut [u8]) {
+    if let Some(start) = sctp_start(bytes)
+        && !sctp::is_clear(&bytes[start..])
+    {
+        sctp::clear(&mut bytes[start..]);
+        sctp::finish(&mut bytes[start..]);
+    }
+}
+
+fn sctp_start(bytes: &[u8]) -> Option<usize> {
+    Some(bytes.len() - sctp::of(bytes)?.len())
 }
 
 /// Start of the transport header, and where in it the checksum stands.

@@ -32,10 +32,21 @@ pub(super) fn packet(source_port: u16, destination_port: u16, chunk: Tcp, payloa
     bytes
 }
 
-/// Computes the checksum and writes it.
+/// Computes the checksum over the packet with whatever stands in its place, as the kernel does for a device that can not,
+/// and writes it there.
 pub(super) fn finish(packet: &mut [u8]) {
-    let checksum = checksum(packet);
+    let checksum = sum(packet);
     packet[CHECKSUM].copy_from_slice(&checksum);
+}
+
+/// Puts zeros in the checksum's place, which the kernel leaves there for a device.
+pub(super) fn clear(packet: &mut [u8]) {
+    packet[CHECKSUM].fill(0);
+}
+
+/// Whether there are zeros in the checksum's place.
+pub(super) fn is_clear(packet: &[u8]) -> bool {
+    packet.get(CHECKSUM) == Some(&[0; 4])
 }
 
 /// The SCTP packet in an Ethernet frame, if there is one.
@@ -62,9 +73,14 @@ pub(super) fn read(packet: &[u8]) -> anyhow::Result<(u16, u16, &[u8])> {
     Ok((port(0), port(2), payload))
 }
 
-/// Over the packet with zeros in the checksum's place, and with its lowest byte first (RFC 9260 appendix A).
+/// Over the packet with zeros in the checksum's place.
 fn checksum(packet: &[u8]) -> [u8; 4] {
     let mut packet = packet.to_vec();
-    packet[CHECKSUM].fill(0);
-    Crc::<u32>::new(&CRC_32_ISCSI).checksum(&packet).to_le_bytes()
+    clear(&mut packet);
+    sum(&packet)
+}
+
+/// With its lowest byte first (RFC 9260 appendix A).
+fn sum(packet: &[u8]) -> [u8; 4] {
+    Crc::<u32>::new(&CRC_32_ISCSI).checksum(packet).to_le_bytes()
 }

@@ -10,7 +10,7 @@ use kproxy::plan::{
 use kproxy_common::{Address, BackendFlags, Door, Family, FrontendFlags, FrontendKey, Port, Protocol};
 use kproxy_ebpf::verdict::Action;
 use kproxy_ebpf::{Scratch, Verdict, forward, reply};
-use kproxy_tests::host::frame::{Frame, Tcp, Transport, finish_checksum};
+use kproxy_tests::host::frame::{Frame, Tcp, Transport, renew_sctp_checksum};
 use kproxy_tests::host::{Buffer, MemoryTables};
 use proptest::prelude::*;
 
@@ -224,9 +224,7 @@ pub(crate) fn turned(mut bytes: Vec<u8>) -> Vec<u8> {
     let ports = start + 2 * length;
     bytes[start..ports].rotate_left(length);
     bytes[ports..ports + 4].rotate_left(2);
-    if bytes[start - addresses + if length == 4 { 9 } else { 6 }] == Protocol::SCTP.number() {
-        finish_checksum(&mut bytes).expect("an SCTP packet");
-    }
+    renew_sctp_checksum(&mut bytes);
     bytes
 }
 

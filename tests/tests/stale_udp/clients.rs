@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use kproxy_tests::cluster::{Host, Load, Process, Via};
 use kproxy_tests::echo::{Mode, Options, Outcome, Report};
+use kproxy_tests::patience::patience;
 
 /// Against hanging; longer than a client waits for an answer.
 pub(crate) const BOUND: Duration = Duration::from_secs(10);
@@ -19,12 +20,14 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 fn options([v4, v6]: [SocketAddr; 2]) -> Options {
     let options = Options::to(v4).and_to(v6);
-    options.interval(Duration::from_millis(10)).timeout(PATIENCE)
+    options
+        .interval(Duration::from_millis(10))
+        .timeout(patience(PATIENCE))
 }
 
 /// One request on a new socket.
 pub(crate) fn once(to: SocketAddr) -> Options {
-    Options::to(to).udp(Mode::Connect).timeout(BOUND)
+    Options::to(to).udp(Mode::Connect).timeout(patience(BOUND))
 }
 
 /// A UDP client with a connected socket for each family, which it leaves when the system says that it failed.
@@ -107,7 +110,7 @@ impl Client {
     ) -> anyhow::Result<Instant> {
         let mut latest = since;
         for to in &self.to {
-            let deadline = Instant::now() + BOUND;
+            let deadline = Instant::now() + patience(BOUND);
             latest = latest.max(loop {
                 if let Some((came, _)) = self.reports(since, *to).find(|(_, report)| wanted(report)) {
                     break came;
@@ -156,7 +159,7 @@ impl Steady {
     }
 
     fn start(kind: &str, host: &Host, options: &Options) -> anyhow::Result<Self> {
-        let options = options.clone().timeout(BOUND);
+        let options = options.clone().timeout(patience(BOUND));
         Ok(Self {
             name: format!("{kind} from {} to {:?}", host.name(), options.to),
             load: host.load(Via::Socket, &options, 1)?,
@@ -164,7 +167,7 @@ impl Steady {
     }
 
     pub(crate) fn wait_for_start(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + BOUND;
+        let deadline = Instant::now() + patience(BOUND);
         while self.load.progress().requests < 2 {
             ensure!(
                 Instant::now() < deadline,

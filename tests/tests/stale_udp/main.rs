@@ -11,12 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use kproxy::dataplane::Pinned;
+use kproxy_common::{Address, Backend};
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, NodeBuilder, Process, Via};
+use kproxy_tests::patience::patience;
 use tempfile::TempDir;
 
 use clients::{Client, Steady};
 use frontends::{cluster_ip, with_port};
-use service::{Endpoint, Service, TARGET, other_target};
+use service::{Endpoint, NOBODY, Service, TARGET, other_target};
 
 /// What is promised: from the change to the first answer of the next backend.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -118,7 +121,7 @@ impl<'a> Stage<'a> {
             client.was_told(changed)?;
             let took = came.duration_since(changed);
             ensure!(
-                took < WITHIN,
+                took < patience(WITHIN),
                 "{} went on with {pod} after {took:?}",
                 client.name()
             );
@@ -137,9 +140,30 @@ impl<'a> Stage<'a> {
         for client in clients {
             let came = client.wait_until_told(changed)?;
             let took = came.duration_since(changed);
-            ensure!(took < WITHIN, "{} was told after {took:?}", client.name());
+            ensure!(
+                took < patience(WITHIN),
+                "{} was told after {took:?}",
+                client.name()
+            );
         }
         Ok(())
+    }
+
+    /// Gives another service an endpoint that nobody asks, and takes it away once it is in the kernel.
+    fn retires_another_backend(&self) -> anyhow::Result<()> {
+        self.here.publish_other(&[Endpoint::nobody()])?;
+        let pinned = Pinned::open(self.cluster.node("a").pin_dir())?;
+        let deadline = Instant::now() + patience(clients::BOUND);
+        let is_there = |backend: &Backend| backend.address == Address::from(NOBODY);
+        while !pinned.contents()?.backends.iter().any(is_there) {
+            ensure!(
+                Instant::now() < deadline,
+                "the endpoint does not come:\n{}",
+                self.agent.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.here.publish_other(&[])
     }
 
     /// Waits until the agent has looked at the sockets this many times more.
@@ -152,7 +176,7 @@ impl<'a> Stage<'a> {
                 .sum()
         };
         let wanted = count() + times;
-        let deadline = Instant::now() + clients::BOUND;
+        let deadline = Instant::now() + patience(clients::BOUND);
         while count() < wanted {
             ensure!(
                 Instant::now() < deadline,
@@ -189,7 +213,7 @@ fn follow_their_service(stage: &Stage<'_>) -> anyhow::Result<()> {
     let quiet = Instant::now();
     let ending = [Endpoint::terminating(dns_2), Endpoint::ready(dns_3)];
     stage.here.publish(TARGET, &ending)?;
-    stage.here.publish_other(&[])?;
+    stage.retires_another_backend()?;
     stage.looks(2)?;
     for client in &clients {
         client.stayed(quiet, "dns-2").context("terminating and serving")?;

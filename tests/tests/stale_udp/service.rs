@@ -16,6 +16,9 @@ pub(crate) const NODE_PORT: u16 = 30_053;
 /// Where its pods listen.
 pub(crate) const TARGET: u16 = 8080;
 
+/// An address without a pod.
+pub(crate) const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
 /// Where they listen as well.
 pub(crate) const fn other_target() -> u16 {
     TARGET + 1
@@ -49,6 +52,14 @@ impl Endpoint {
         Self {
             terminating: true,
             ..Self::ready(pod)
+        }
+    }
+
+    /// Where no pod is.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            addresses: [NOBODY.to_string(), "2001:db8::1".to_owned()],
+            terminating: false,
         }
     }
 }
@@ -85,22 +96,12 @@ impl Service {
         self.write("node", &object)
     }
 
-    /// Writes another service, which has endpoints that nobody asks at first, and then these.
+    /// Writes another service with these endpoints.
     pub(crate) fn publish_other(&self, endpoints: &[Endpoint]) -> anyhow::Result<()> {
         const OTHER: [&str; 2] = ["10.96.0.11", "fd00:96::b"];
-        let nobody = Endpoint {
-            addresses: ["192.0.2.1", "2001:db8::1"].map(str::to_owned),
-            terminating: false,
-        };
-        let write = |endpoints: &[Endpoint]| {
-            let service = json!({"type": "ClusterIP", "clusterIPs": OTHER});
-            let port = json!({"port": PORT, "targetPort": TARGET});
-            self.write("other", &objects("other", service, &port, TARGET, endpoints))
-        };
-        write(&[nobody])?;
-        // Two plans, not one that leaves the endpoint out.
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        write(endpoints)
+        let service = json!({"type": "ClusterIP", "clusterIPs": OTHER});
+        let port = json!({"port": PORT, "targetPort": TARGET});
+        self.write("other", &objects("other", service, &port, TARGET, endpoints))
     }
 
     pub(crate) fn delete(&self) -> anyhow::Result<()> {

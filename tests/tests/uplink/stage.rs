@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via};
 use kproxy_tests::echo::{Mode, Options, Outcome, Report};
+use kproxy_tests::patience::patience;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -96,7 +97,7 @@ impl Stage {
             None => Options::to(to),
             Some(mode) => Options::to(to).udp(mode),
         };
-        let options = options.timeout(PATIENCE);
+        let options = options.timeout(patience(PATIENCE));
         self.client().ask(Via::Packet, &options).unwrap().remove(0)
     }
 
@@ -136,7 +137,7 @@ impl Stage {
                 return;
             }
             assert!(
-                begin.elapsed() < BOUND,
+                begin.elapsed() < patience(BOUND),
                 "{service:?} at {address} goes on: {report:?}; node a: {}; node b: {}; {}",
                 self.counters("a"),
                 self.counters("b"),

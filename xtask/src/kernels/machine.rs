@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,35 +25,55 @@ impl Drop for Machine {
     }
 }
 
-/// Boots a kernel with these files, passes on what its console says, and counts.
-pub(super) fn run(kernel: &Path, files: &Path, bound: Duration, steps: usize) -> Result<Totals> {
-    let mut machine = Machine(start(kernel, files)?);
-    let console = machine.0.stdout.take().context("a machine without a console")?;
-    let (sender, printed) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if sender.send(line).is_err() {
-                return;
+/// A machine at work. What its console says is kept until somebody asks.
+pub(super) struct Running {
+    _machine: Machine,
+    printed: Receiver<String>,
+    bound: Duration,
+    deadline: Instant,
+}
+
+impl Running {
+    /// Boots a kernel with these files.
+    pub(super) fn start(kernel: &Path, files: &Path, bound: Duration) -> Result<Self> {
+        let mut machine = Machine(start(kernel, files)?);
+        let console = machine.0.stdout.take().context("a machine without a console")?;
+        let (sender, printed) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if sender.send(line).is_err() {
+                    return;
+                }
             }
-        }
-    });
-    let deadline = Instant::now() + bound;
-    let mut count = Count::default();
-    loop {
-        match printed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => {
-                let line = without_firmware(&line);
-                println!("{line}");
-                count.take_in(line);
-            }
-            Err(RecvTimeoutError::Disconnected) => return Ok(count.totals(steps)),
-            Err(RecvTimeoutError::Timeout) => {
-                println!(
-                    "    the machine has not ended after {} s and is ended now",
-                    bound.as_secs()
-                );
-                return Ok(count.totals(steps));
+        });
+        Ok(Self {
+            _machine: machine,
+            printed,
+            bound,
+            deadline: Instant::now() + bound,
+        })
+    }
+
+    /// Passes on what its console says until it ends, and counts.
+    pub(super) fn finish(self, steps: usize) -> Totals {
+        let mut count = Count::default();
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match self.printed.recv_timeout(left) {
+                Ok(line) => {
+                    let line = without_firmware(&line);
+                    println!("{line}");
+                    count.take_in(line);
+                }
+                Err(RecvTimeoutError::Disconnected) => return count.totals(steps),
+                Err(RecvTimeoutError::Timeout) => {
+                    println!(
+                        "    the machine has not ended after {} s and is ended now",
+                        self.bound.as_secs()
+                    );
+                    return count.totals(steps);
+                }
             }
         }
     }

@@ -6,8 +6,8 @@
 //! * [`suite`]: what it runs
 //! * [`machine`]: it boots, and what it prints is passed on and counted
 //!
-//! The machine is emulated where nothing better is at hand, which makes it twenty to fifty times slower than this one. So
-//! `cargo xtask test` leaves it out, and `--quick` runs a part of it.
+//! The machines are emulated, which makes them twenty to fifty times slower than this one. So `cargo xtask test` runs a part
+//! of it (`--quick`), and they all work at once.
 
 mod image;
 mod machine;
@@ -23,7 +23,8 @@ use anyhow::{Context as _, Result};
 use crate::output::seconds;
 use crate::setup::{self, Purpose};
 use crate::test::Totals;
-use package::KERNELS;
+use machine::Running;
+use package::{KERNELS, Kernel};
 use programs::Programs;
 pub(crate) use suite::Scope;
 
@@ -44,21 +45,25 @@ pub(crate) fn run(scope: Scope) -> ExitCode {
 fn all(scope: Scope) -> Result<Totals> {
     setup::ensure(Purpose::Test)?;
     let programs = Programs::build(scope)?;
-    let mut totals = Vec::new();
+    let start = Instant::now();
+    let mut machines = Vec::new();
     for kernel in &KERNELS {
-        println!("\n==> Linux {}", kernel.name);
-        let start = Instant::now();
-        let unpacked = package::unpacked(kernel)?;
         let steps = suite::steps(scope, kernel);
-        let image = image::make(&unpacked, &programs, &steps)
+        let machine = boot(kernel, &programs, &steps, scope)
             .with_context(|| format!("making a machine for Linux {}", kernel.name))?;
-        let counted = machine::run(&unpacked.image, &image, scope.bound(), steps.len())?;
-        println!(
-            "==> Linux {}: {counted} ({})",
-            kernel.name,
-            seconds(start.elapsed())
-        );
-        totals.push(counted);
+        machines.push((kernel.name, machine, steps.len()));
     }
-    Ok(totals.into_iter().sum())
+    let totals = machines.into_iter().map(|(name, machine, steps)| {
+        println!("\n==> Linux {name}");
+        let counted = machine.finish(steps);
+        println!("==> Linux {name}: {counted} ({})", seconds(start.elapsed()));
+        counted
+    });
+    Ok(totals.sum())
+}
+
+fn boot(kernel: &Kernel, programs: &Programs, steps: &[String], scope: Scope) -> Result<Running> {
+    let unpacked = package::unpacked(kernel)?;
+    let image = image::make(&unpacked, programs, steps)?;
+    Running::start(&unpacked.image, &image, scope.bound())
 }

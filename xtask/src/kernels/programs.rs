@@ -12,7 +12,7 @@ use crate::output::written;
 use crate::workspace;
 
 /// Tools that tests call.
-const TOOLS: [&str; 5] = ["ip", "tc", "unshare", "setpriv", "nft"];
+const TOOLS: [&str; 6] = ["ip", "tc", "unshare", "setpriv", "nft", "wg"];
 
 /// Where our programs are in the machine: tests look for the agent beside their own directory.
 const OURS: &str = "target/debug";

@@ -7,7 +7,7 @@ use super::package::Kernel;
 /// How much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// What somebody can wait for.
+    /// What a run of all checks has time for.
     Quick,
     /// Everything.
     Full,
@@ -17,16 +17,26 @@ impl Scope {
     /// How long one machine may take, also one that hangs.
     pub(super) fn bound(self) -> Duration {
         match self {
-            Self::Quick => Duration::from_mins(4),
-            Self::Full => Duration::from_mins(40),
+            Self::Quick => Duration::from_mins(8),
+            Self::Full => Duration::from_mins(90),
         }
     }
 
     /// The tests that are run, by the names of their files.
     pub(super) fn tests(self) -> &'static [&'static str] {
         match self {
-            Self::Quick => &["acceptance_kernel", "clsact"],
-            Self::Full => &["acceptance_kernel", "clsact", "dataplane", "stale_udp"],
+            Self::Quick => &["acceptance_kernel", "links"],
+            Self::Full => &[
+                "acceptance_kernel",
+                "links",
+                "clsact",
+                "dataplane",
+                "stale_udp",
+                "uplink",
+                "icmp",
+                "fragments",
+                "path_mtu",
+            ],
         }
     }
 }
@@ -39,22 +49,24 @@ const NEEDS_TCX: &str = "--skip pods::pod_doors_are_replaced_in_place --skip res
 pub(super) fn steps(scope: Scope, kernel: &Kernel) -> Vec<String> {
     let test = |name: &str, arguments: &str| format!("/target/debug/deps/{name} {arguments}");
     let check = "/target/debug/kproxy check".to_owned();
+    let links = test("links", "--ignored");
     match scope {
         Scope::Quick => {
             let part = format!("KPROXY_ACCEPTANCE_EVERY=40 {}", test("acceptance_kernel", ""));
-            let mut steps = vec![check, part];
-            if !kernel.has_tcx {
-                steps.push(test("clsact", "the_way_can_be_changed"));
-            }
-            steps
+            vec![check, part, links]
         }
         Scope::Full => {
             let skipped = if kernel.has_tcx { "" } else { NEEDS_TCX };
             vec![
                 check,
+                links,
                 test("clsact", "--test-threads=1"),
                 test("dataplane", &format!("--test-threads=2 {skipped}")),
                 test("stale_udp", "--test-threads=1"),
+                test("uplink", "--test-threads=1"),
+                test("icmp", "--test-threads=1"),
+                test("fragments", "--test-threads=1"),
+                test("path_mtu", "--test-threads=1"),
                 test("acceptance_kernel", ""),
             ]
         }

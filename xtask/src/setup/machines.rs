@@ -9,7 +9,7 @@ use crate::workspace;
 pub(super) struct Machines;
 
 /// Each with the package that has it, which Debian and Ubuntu call the same.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 8] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
@@ -17,6 +17,7 @@ const TOOLS: [(&str, &str); 7] = [
     ("xz", "xz-utils"),
     ("strip", "binutils"),
     ("setpriv", "util-linux"),
+    ("wg", "wireguard-tools"),
 ];
 
 impl Requirement for Machines {

@@ -11,7 +11,7 @@ use std::{
 use super::message::{Answer, Outcome, Report, clock};
 
 mod options;
-mod tcp;
+mod stream;
 mod udp;
 
 pub use options::{Mode, Options, Protocol, duration};
@@ -87,7 +87,7 @@ impl<'a> Client<'a> {
         let usable = match (&channel, &result) {
             (_, Ok(_)) => true,
             // Nobody knows what a byte stream will deliver next.
-            (Channel::Tcp(_), Err(_)) => false,
+            (Channel::Stream(_), Err(_)) => false,
             // Datagrams stand alone.
             (Channel::Udp(_), Err(error)) => !self.options.renew || Outcome::from(error) == Outcome::Timeout,
         };
@@ -105,7 +105,7 @@ impl<'a> Client<'a> {
     fn channel_key(&self, to: SocketAddr) -> SocketAddr {
         match (self.options.protocol, self.options.mode) {
             (Protocol::Udp, Mode::Sendto) => unspecified(to, 0),
-            (Protocol::Udp, Mode::Connect) | (Protocol::Tcp, _) => to,
+            (Protocol::Udp, Mode::Connect) | (Protocol::Tcp | Protocol::Sctp, _) => to,
         }
     }
 }
@@ -117,35 +117,37 @@ struct Exchanged {
 }
 
 enum Channel {
-    Tcp(tcp::Connection),
+    Stream(stream::Connection),
     Udp(udp::Socket),
 }
 
 impl Channel {
     fn open(options: &Options, to: SocketAddr, deadline: Instant) -> io::Result<Self> {
         match options.protocol {
-            Protocol::Tcp => tcp::Connection::open(options, to, deadline).map(Self::Tcp),
+            Protocol::Tcp | Protocol::Sctp => {
+                stream::Connection::open(options, to, deadline).map(Self::Stream)
+            }
             Protocol::Udp => udp::Socket::open(options, to).map(Self::Udp),
         }
     }
 
     fn exchange(&mut self, to: SocketAddr, request: &str, deadline: Instant) -> io::Result<Exchanged> {
         match self {
-            Self::Tcp(connection) => connection.exchange(request, deadline),
+            Self::Stream(connection) => connection.exchange(request, deadline),
             Self::Udp(socket) => socket.exchange(to, request, deadline),
         }
     }
 
     fn source(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(connection) => connection.source(),
+            Self::Stream(connection) => connection.source(),
             Self::Udp(socket) => socket.source(),
         }
     }
 
     fn peer(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(connection) => connection.peer(),
+            Self::Stream(connection) => connection.peer(),
             Self::Udp(socket) => socket.peer(),
         }
     }

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use clap::{Args, ValueEnum, builder::PossibleValue};
 use serde::{Deserialize, Serialize};
 
+use crate::patience::patience;
+
 /// Whom to ask, how, and how often.
 #[derive(Clone, Debug, Args)]
 pub struct Options {
@@ -50,6 +52,8 @@ pub enum Protocol {
     Tcp,
     /// One datagram per request.
     Udp,
+    /// As TCP, one message per request.
+    Sctp,
 }
 
 /// How a UDP client names its destination.
@@ -74,7 +78,7 @@ impl Options {
             renew: false,
             count: 1,
             interval: Duration::ZERO,
-            timeout: Duration::from_secs(1),
+            timeout: patience(Duration::from_secs(1)),
             source_port: 0,
             reset: false,
         }
@@ -85,6 +89,13 @@ impl Options {
     pub fn udp(mut self, mode: Mode) -> Self {
         self.protocol = Protocol::Udp;
         self.mode = mode;
+        self
+    }
+
+    /// The same over SCTP.
+    #[must_use]
+    pub fn sctp(mut self) -> Self {
+        self.protocol = Protocol::Sctp;
         self
     }
 

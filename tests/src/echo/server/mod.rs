@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
-mod tcp;
+mod stream;
 mod udp;
 
 /// How long a blocked thread of a stopped server may take to notice. Also bounds how long a stop takes.
@@ -34,14 +34,31 @@ pub struct Addresses {
     pub tcp: Vec<SocketAddr>,
     /// UDP sockets.
     pub udp: Vec<SocketAddr>,
+    /// SCTP listeners.
+    pub sctp: Vec<SocketAddr>,
 }
 
 impl Server {
-    /// Listens on every address and port.
+    /// Listens on every address and port, by TCP and UDP.
     ///
     /// # Errors
     /// The first address that can not be listened on, by name.
     pub fn start(name: &str, tcp: &[SocketAddr], udp: &[SocketAddr]) -> io::Result<Self> {
+        Self::start_on(
+            name,
+            &Addresses {
+                tcp: tcp.to_vec(),
+                udp: udp.to_vec(),
+                sctp: Vec::new(),
+            },
+        )
+    }
+
+    /// Listens on every address and port.
+    ///
+    /// # Errors
+    /// The first address that can not be listened on, by name.
+    pub fn start_on(name: &str, Addresses { tcp, udp, sctp }: &Addresses) -> io::Result<Self> {
         let stopped = Arc::new(AtomicBool::new(false));
         let mut server = Self {
             addresses: Addresses::default(),
@@ -49,17 +66,16 @@ impl Server {
             threads: Vec::new(),
         };
         for &address in tcp {
-            let listener =
-                listen(address, Type::STREAM).map_err(|error| cannot_listen("TCP", address, &error))?;
-            server.addresses.tcp.push(local_address(&listener)?);
-            let (name, stopped) = (name.to_owned(), Arc::clone(&server.stopped));
-            server.threads.push(thread::spawn(move || {
-                tcp::serve(&name, &listener.into(), &stopped);
-            }));
+            let local = server.serve_streams(name, address, Protocol::TCP)?;
+            server.addresses.tcp.push(local);
+        }
+        for &address in sctp {
+            let local = server.serve_streams(name, address, Protocol::SCTP)?;
+            server.addresses.sctp.push(local);
         }
         for &address in udp {
             let socket =
-                listen(address, Type::DGRAM).map_err(|error| cannot_listen("UDP", address, &error))?;
+                listen(address, Protocol::UDP).map_err(|error| cannot_listen("UDP", address, &error))?;
             let local = local_address(&socket)?;
             server.addresses.udp.push(local);
             let (name, stopped) = (name.to_owned(), Arc::clone(&server.stopped));
@@ -68,6 +84,22 @@ impl Server {
             }));
         }
         Ok(server)
+    }
+
+    fn serve_streams(
+        &mut self,
+        name: &str,
+        address: SocketAddr,
+        protocol: Protocol,
+    ) -> io::Result<SocketAddr> {
+        let words = if protocol == Protocol::SCTP { "SCTP" } else { "TCP" };
+        let listener = listen(address, protocol).map_err(|error| cannot_listen(words, address, &error))?;
+        let local = local_address(&listener)?;
+        let (name, stopped) = (name.to_owned(), Arc::clone(&self.stopped));
+        self.threads.push(thread::spawn(move || {
+            stream::serve(&name, &listener.into(), &stopped);
+        }));
+        Ok(local)
     }
 
     /// Where the server listens, ports of the kernel's choice filled in.
@@ -109,18 +141,20 @@ pub fn everywhere(addresses: &[IpAddr], ports: &[u16]) -> Vec<SocketAddr> {
 }
 
 /// One socket per family: IPv4 peers are then never shown in their IPv6-mapped form.
-fn listen(address: SocketAddr, kind: Type) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+fn listen(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+    let is_datagram = protocol == Protocol::UDP;
+    let kind = if is_datagram { Type::DGRAM } else { Type::STREAM };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    if kind == Type::DGRAM {
+    if is_datagram {
         udp::ask_for_destination(&socket, address)?;
     } else {
         socket.set_reuse_address(true)?;
     }
     socket.bind(&address.into())?;
-    if kind == Type::STREAM {
+    if !is_datagram {
         socket.listen(1024)?;
     }
     // On Linux this bounds accept as well.

@@ -1,14 +1,14 @@
-//! A TCP connection of the client: lines out, lines back.
+//! A connection of the client, by TCP or SCTP: lines out, lines back.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
 use socket2::{Domain, Socket, Type};
 
-use super::{Exchanged, Options, remaining, unspecified};
+use super::{Exchanged, Options, Protocol, remaining, unspecified};
 
 pub(super) struct Connection {
     reader: BufReader<TcpStream>,
@@ -16,9 +16,16 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn open(options: &Options, to: SocketAddr, deadline: Instant) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        let is_sctp = options.protocol == Protocol::Sctp;
+        let protocol = is_sctp.then_some(socket2::Protocol::SCTP);
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, protocol)?;
         if options.source_port != 0 {
             socket.set_reuse_address(true)?;
+        }
+        if is_sctp {
+            let source = preferred_source(to, options.source_port)?;
+            socket.bind(&source.into())?;
+        } else if options.source_port != 0 {
             socket.bind(&unspecified(to, options.source_port).into())?;
         }
         if options.reset {
@@ -26,7 +33,9 @@ impl Connection {
         }
         socket.connect_timeout(&to.into(), remaining(deadline)?)?;
         let stream = TcpStream::from(socket);
-        stream.set_nodelay(true)?;
+        if !is_sctp {
+            stream.set_nodelay(true)?;
+        }
         Ok(Self {
             reader: BufReader::new(stream),
         })
@@ -54,4 +63,12 @@ impl Connection {
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.reader.get_ref().peer_addr().ok()
     }
+}
+
+/// The address that the routes choose. An SCTP socket that is not bound to one tells its peer all addresses of the host
+/// (RFC 9260 section 5.1.2), and the peer looks for it at each of them.
+fn preferred_source(to: SocketAddr, port: u16) -> io::Result<SocketAddr> {
+    let probe = UdpSocket::bind(unspecified(to, 0))?;
+    probe.connect(to)?;
+    Ok((probe.local_addr()?.ip(), port).into())
 }

@@ -1,4 +1,4 @@
-//! TCP: one thread per connection, one answer per line.
+//! TCP and SCTP: one thread per connection, one answer per line.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -9,6 +9,8 @@ use std::{
     },
     thread,
 };
+
+use socket2::{Protocol, SockRef};
 
 use super::{STOP_CHECK, is_pause};
 use crate::echo::message::Answer;
@@ -28,7 +30,9 @@ pub(super) fn serve(name: &str, listener: &TcpListener, stopped: &Arc<AtomicBool
 fn answer_lines(name: &str, stream: TcpStream, stopped: &AtomicBool) -> io::Result<()> {
     let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
     stream.set_read_timeout(Some(STOP_CHECK))?;
-    stream.set_nodelay(true)?;
+    if SockRef::from(&stream).protocol()? == Some(Protocol::TCP) {
+        stream.set_nodelay(true)?;
+    }
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     while !stopped.load(Ordering::Relaxed) {
