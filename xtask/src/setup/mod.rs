@@ -7,7 +7,6 @@ pub(crate) mod apt;
 mod components;
 mod kubectl;
 mod linker;
-mod machines;
 mod mounts;
 mod rust;
 mod tools;
@@ -92,13 +91,13 @@ fn requirements(purpose: Purpose) -> Vec<Box<dyn Requirement>> {
         Box::new(linker::BpfLinker),
     ];
     if purpose != Purpose::Build {
-        requirements.push(Box::new(tools::Tools));
+        requirements.push(Box::new(tools::NETWORK));
         requirements.push(Box::new(kubectl::Kubectl));
         requirements.push(Box::new(mounts::BpfFileSystem));
         requirements.push(Box::new(mounts::Cgroups));
     }
     if purpose == Purpose::Test {
-        requirements.push(Box::new(machines::Machines));
+        requirements.push(Box::new(tools::MACHINES));
     }
     requirements
 }
