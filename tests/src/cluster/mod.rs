@@ -128,6 +128,12 @@ impl Cluster {
         &self.pods
     }
 
+    /// Every client outside, in the order of the builder.
+    #[must_use]
+    pub fn clients(&self) -> &[Host] {
+        &self.clients
+    }
+
     /// The switch, which every node and every client outside can reach at [`Cluster::switch_addresses`].
     #[must_use]
     pub fn switch(&self) -> &Namespace {

@@ -22,6 +22,7 @@ pub(super) const NETWORK: Tools = Tools {
         ("unshare", "util-linux"),
         ("iptables-save", "iptables"),
         ("nft", "nftables"),
+        ("ethtool", "ethtool"),
     ],
 };
 
