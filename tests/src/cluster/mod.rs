@@ -54,7 +54,7 @@ mod spawn;
 pub use agent::{Agent, AgentOptions, Source};
 pub use builder::{Builder, Cni, NodeBuilder};
 pub use host::{Host, Load, Via};
-pub use layout::Addresses;
+pub use layout::{Addresses, of};
 pub use namespace::Namespace;
 pub use node::Node;
 pub use process::Process;

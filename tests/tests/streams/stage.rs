@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use kproxy::dataplane::Pinned;
 use kproxy_common::Family;
 use kproxy_tests::cluster::process::binary;
-use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via, layout};
+use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via, layout, of};
 use kproxy_tests::manifests::{self, Single};
 use kproxy_tests::patience::patience;
 use kproxy_tests::stream::Report;
@@ -190,13 +190,6 @@ impl Stage {
             }));
         }
         Ok(lines)
-    }
-}
-
-fn of<T>(family: Family, [v4, v6]: [T; 2]) -> T {
-    match family {
-        Family::V4 => v4,
-        Family::V6 => v6,
     }
 }
 
