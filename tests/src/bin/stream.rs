@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 struct Arguments {
     /// Stay on this CPU.
     #[arg(long)]
-    cpu: usize,
+    cpu: Option<usize>,
     #[command(subcommand)]
     command: Command,
 }
@@ -36,10 +36,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     let Arguments { cpu, command } = Arguments::parse();
-    let mut set = CpuSet::new();
-    set.set(cpu)
-        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))
-        .with_context(|| format!("cannot stay on CPU {cpu}"))?;
+    if let Some(cpu) = cpu {
+        stay(cpu).with_context(|| format!("cannot stay on CPU {cpu}"))?;
+    }
     match command {
         Command::Serve { port } => {
             let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
@@ -52,4 +51,10 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+fn stay(cpu: usize) -> nix::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &set)
 }
