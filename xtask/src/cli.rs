@@ -74,4 +74,6 @@ pub(crate) enum Benchmark {
     Control,
     /// The whole agent against an API server with many services: start, memory, changes.
     Scale,
+    /// Streams of iperf3 to a NodePort with a backend elsewhere, beside plain routing.
+    Uplink,
 }

@@ -19,6 +19,7 @@ pub(crate) fn bench(what: Benchmark, arguments: &[String]) -> Result<ExitCode> {
         Benchmark::Datapath => "bench-datapath",
         Benchmark::Control => "bench-control",
         Benchmark::Scale => "bench-scale",
+        Benchmark::Uplink => "bench-uplink",
     };
     start(binary, &["--release"], arguments)
 }

@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     Run,
     /// All that, also on other kernels.
     Test,
+    /// Compile, run clusters, and measure what passes through them.
+    MeasureStreams,
 }
 
 /// Something that has to be on the machine.
@@ -98,6 +100,9 @@ fn requirements(purpose: Purpose) -> Vec<Box<dyn Requirement>> {
     }
     if purpose == Purpose::Test {
         requirements.push(Box::new(tools::MACHINES));
+    }
+    if purpose == Purpose::MeasureStreams {
+        requirements.push(Box::new(tools::STREAMS));
     }
     requirements
 }

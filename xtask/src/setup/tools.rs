@@ -1,4 +1,4 @@
-//! Programs that tests call.
+//! Programs that tests and benchmarks call.
 
 use anyhow::Result;
 
@@ -39,6 +39,13 @@ pub(super) const MACHINES: Tools = Tools {
         ("strip", "binutils"),
         ("setpriv", "util-linux"),
     ],
+};
+
+/// What measures streams.
+pub(super) const STREAMS: Tools = Tools {
+    name: "iperf3",
+    purpose: "measure what passes through a node",
+    programs: &[("iperf3", "iperf3")],
 };
 
 impl Tools {
