@@ -76,4 +76,6 @@ pub(crate) enum Benchmark {
     Scale,
     /// Streams of iperf3 to a NodePort with a backend elsewhere, beside plain routing.
     Uplink,
+    /// How soon the data plane follows a node's devices, addresses and routes.
+    Changes,
 }

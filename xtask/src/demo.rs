@@ -20,6 +20,7 @@ pub(crate) fn bench(what: Benchmark, arguments: &[String]) -> Result<ExitCode> {
         Benchmark::Control => "bench-control",
         Benchmark::Scale => "bench-scale",
         Benchmark::Uplink => "bench-uplink",
+        Benchmark::Changes => "bench-changes",
     };
     start(binary, &["--release"], arguments)
 }

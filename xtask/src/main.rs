@@ -64,7 +64,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench { what, arguments } => {
             setup::ensure(match what {
                 Benchmark::Uplink => Purpose::MeasureStreams,
-                Benchmark::Datapath | Benchmark::Control | Benchmark::Scale => Purpose::Run,
+                Benchmark::Datapath | Benchmark::Control | Benchmark::Scale | Benchmark::Changes => {
+                    Purpose::Run
+                }
             })?;
             demo::bench(what, &arguments)
         }
