@@ -9,7 +9,9 @@
 //! * [`host`]: the datapath in memory, without privileges
 //! * [`kubectl`]: the real one, and overlays of our manifests for it
 //! * [`manifests`]: a folder of them for an agent without an API server
+//! * [`offloads`]: what devices do instead of the kernel
 //! * [`patience`]: bounds on slow machines
+//! * [`stream`]: a long stream that comes back intact
 //! * [`workload`]: Services and EndpointSlices as the controllers of a cluster write them
 
 pub mod acceptance;
@@ -23,5 +25,7 @@ pub mod echo;
 pub mod host;
 pub mod kubectl;
 pub mod manifests;
+pub mod offloads;
 pub mod patience;
+pub mod stream;
 pub mod workload;

@@ -74,4 +74,8 @@ pub(crate) enum Benchmark {
     Control,
     /// The whole agent against an API server with many services: start, memory, changes.
     Scale,
+    /// Streams of iperf3 to a NodePort with a backend elsewhere, beside plain routing.
+    Uplink,
+    /// How soon the data plane follows a node's devices, addresses and routes.
+    Changes,
 }

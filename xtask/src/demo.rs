@@ -19,6 +19,8 @@ pub(crate) fn bench(what: Benchmark, arguments: &[String]) -> Result<ExitCode> {
         Benchmark::Datapath => "bench-datapath",
         Benchmark::Control => "bench-control",
         Benchmark::Scale => "bench-scale",
+        Benchmark::Uplink => "bench-uplink",
+        Benchmark::Changes => "bench-changes",
     };
     start(binary, &["--release"], arguments)
 }

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Benchmark, Cli, Command};
 use crate::setup::Purpose;
 
 fn main() -> ExitCode {
@@ -62,7 +62,12 @@ fn run(command: Command) -> Result<ExitCode> {
             fuzz::fuzz(seconds)
         }
         Command::Bench { what, arguments } => {
-            setup::ensure(Purpose::Run)?;
+            setup::ensure(match what {
+                Benchmark::Uplink => Purpose::MeasureStreams,
+                Benchmark::Datapath | Benchmark::Control | Benchmark::Scale | Benchmark::Changes => {
+                    Purpose::Run
+                }
+            })?;
             demo::bench(what, &arguments)
         }
     }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use kproxy_common::Family;
+
 use super::builder::{Cni, Description};
 
 /// One address of each family.
@@ -18,6 +20,15 @@ impl Addresses {
     #[must_use]
     pub fn both(self) -> [IpAddr; 2] {
         [self.v4.into(), self.v6.into()]
+    }
+}
+
+/// The one of this family.
+#[must_use]
+pub fn of<T>(family: Family, [v4, v6]: [T; 2]) -> T {
+    match family {
+        Family::V4 => v4,
+        Family::V6 => v6,
     }
 }
 

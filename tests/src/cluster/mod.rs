@@ -25,6 +25,7 @@
 //! * [`namespace`], [`cgroup`], [`ip`] and [`environment`] are the edges to the kernel
 //! * [`host`], [`node`], [`process`], [`agent`] run things inside, `spawn` is where a child changes its surroundings
 //! * [`relay`] lets nodes reach an API server of this process
+//! * [`tunnel`] connects two namespaces by devices without Ethernet headers
 //! * [`cleanup`] and [`interrupt`] remove everything: on drop, after a panic, on a signal, and what a killed process left
 //!
 //! Everything a cluster makes carries the process id and the cluster's name, so that clusters never meet, and so that
@@ -50,15 +51,17 @@ pub mod process;
 pub mod relay;
 pub mod script;
 mod spawn;
+pub mod tunnel;
 
 pub use agent::{Agent, AgentOptions, Source};
 pub use builder::{Builder, Cni, NodeBuilder};
 pub use host::{Host, Load, Via};
-pub use layout::Addresses;
+pub use layout::{Addresses, of};
 pub use namespace::Namespace;
 pub use node::Node;
 pub use process::Process;
 pub use relay::Relay;
+pub use tunnel::Tunnel;
 
 /// A running cluster; dropping it removes everything it made and kills everything that runs in it.
 ///
@@ -126,6 +129,12 @@ impl Cluster {
     #[must_use]
     pub fn pods(&self) -> &[Host] {
         &self.pods
+    }
+
+    /// Every client outside, in the order of the builder.
+    #[must_use]
+    pub fn clients(&self) -> &[Host] {
+        &self.clients
     }
 
     /// The switch, which every node and every client outside can reach at [`Cluster::switch_addresses`].

@@ -1,4 +1,4 @@
-//! Starts children in another network namespace and cgroup. The only unsafe code of the tests.
+//! Starts children in another network namespace and cgroup: with [`tunnel`](super::tunnel) the only unsafe code of the tests.
 
 use std::{
     io::Write,

@@ -53,6 +53,7 @@ impl Loads {
     }
 }
 
+/// Also for `NodePort`s (story K89).
 #[test]
 fn devices_and_addresses_count_as_soon_as_they_come_and_go() {
     let stage = Stage::new("changes", Cni::RoutedVeth, &[]);
@@ -175,7 +176,7 @@ fn a_pod_s_device_that_is_made_anew_is_found_again() {
     loads.assert_undisturbed();
 }
 
-/// The address is the route's choice, also when it changes (5.10).
+/// The address is the route's choice, also when it changes (5.10): each uplink has its own (story B13).
 #[test]
 fn backends_see_the_address_that_the_route_towards_them_prefers() {
     let stage = Stage::new("routes", Cni::RoutedVeth, &[]);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via};
 use kproxy_tests::echo::{Mode, Options, Outcome, Report};
+use kproxy_tests::manifests::{self, Single};
 use kproxy_tests::patience::patience;
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Where the pods listen, by TCP and by UDP.
@@ -172,50 +172,13 @@ impl Stage {
 }
 
 fn write_manifests(folder: &Path, cluster: &Cluster) {
-    let services = (0_u8..).zip([NEAR, FAR]);
-    let objects = services.flat_map(|(number, service)| objects(number, service, cluster.pod(service.name)));
-    let documents: Vec<_> = objects
-        .map(|object| serde_yaml_ng::to_string(&object).unwrap())
-        .collect();
-    std::fs::write(folder.join("services.yaml"), documents.join("---\n")).unwrap();
-}
-
-fn objects(number: u8, service: Service, pod: &Host) -> Vec<Value> {
-    let Service {
-        name,
-        node,
-        node_port,
-    } = service;
-    let protocols = [("TCP", "tcp"), ("UDP", "udp")];
-    let port = |(protocol, port): (&str, &str)| json!({"name": port, "protocol": protocol, "port": 80, "targetPort": TARGET, "nodePort": node_port});
-    let addresses = [
-        format!("10.96.0.{}", 10 + number),
-        format!("fd96::{}", 10 + number),
-    ];
-    let mut objects = vec![json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "type": "NodePort", "clusterIP": addresses[0], "clusterIPs": addresses,
-            "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack",
-            "ports": protocols.map(port),
-        },
-    })];
-    let target = |(protocol, port): (&str, &str)| json!({"name": port, "protocol": protocol, "port": TARGET});
-    for (family, address) in ["IPv4", "IPv6"].into_iter().zip(pod.addresses().both()) {
-        objects.push(json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": {
-                "name": format!("{name}-{}", family.to_lowercase()), "namespace": "default",
-                "labels": {"kubernetes.io/service-name": name},
-            },
-            "addressType": family,
-            "ports": protocols.map(target),
-            "endpoints": [{
-                "addresses": [address], "nodeName": node,
-                "conditions": {"ready": true, "serving": true, "terminating": false},
-            }],
-        }));
-    }
-    objects
+    let services = (10_u8..).zip([NEAR, FAR]).map(|(number, service)| Single {
+        name: service.name,
+        number,
+        node_port: service.node_port,
+        target: TARGET,
+        backend: cluster.pod(service.name).addresses(),
+        node: service.node,
+    });
+    manifests::write(folder, "services.yaml", &manifests::singles(services)).unwrap();
 }

@@ -7,7 +7,6 @@ pub(crate) mod apt;
 mod components;
 mod kubectl;
 mod linker;
-mod machines;
 mod mounts;
 mod rust;
 mod tools;
@@ -30,6 +29,8 @@ pub(crate) enum Purpose {
     Run,
     /// All that, also on other kernels.
     Test,
+    /// Compile, run clusters, and measure what passes through them.
+    MeasureStreams,
 }
 
 /// Something that has to be on the machine.
@@ -92,13 +93,16 @@ fn requirements(purpose: Purpose) -> Vec<Box<dyn Requirement>> {
         Box::new(linker::BpfLinker),
     ];
     if purpose != Purpose::Build {
-        requirements.push(Box::new(tools::Tools));
+        requirements.push(Box::new(tools::NETWORK));
         requirements.push(Box::new(kubectl::Kubectl));
         requirements.push(Box::new(mounts::BpfFileSystem));
         requirements.push(Box::new(mounts::Cgroups));
     }
     if purpose == Purpose::Test {
-        requirements.push(Box::new(machines::Machines));
+        requirements.push(Box::new(tools::MACHINES));
+    }
+    if purpose == Purpose::MeasureStreams {
+        requirements.push(Box::new(tools::STREAMS));
     }
     requirements
 }

@@ -173,7 +173,7 @@ fn policies() -> Vec<Row> {
 fn loopback() -> Vec<Row> {
     let mut rows = for_each(&[Via::Node], &Protocol::ALL, |case| {
         let loopback = at_loopback(case.family);
-        Row::new("3.27, 3.29, 3.30 a NodePort answers the node under its loopback address")
+        Row::new("3.27, 3.29, 3.30 a NodePort answers the node under its loopback address (story K92)")
             .state(node_port(web(&["web-1", "web-2"]).external_local()))
             .step(case.ask().to(loopback).times(10).by(&["web-1", "web-2"]))
             .step(case.ask().to(loopback).kept("a").times(5).expect(Expect::Same))

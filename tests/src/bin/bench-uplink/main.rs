@@ -1,0 +1,100 @@
+//! What a node passes on: streams of iperf3 from a client outside to a pod on another node, by the `NodePort` of a node
+//! between them, beside the same node's plain routing. Needs root and `iperf3`.
+//!
+//! Client, nodes and pod share one processor of this machine: compare the figures with each other. On several, packets of
+//! one stream overtake each other whenever the scheduler moves one of its ends.
+
+mod iperf;
+mod scene;
+
+use anyhow::ensure;
+use clap::Parser;
+use kproxy_tests::acceptance::world::FAMILIES;
+use kproxy_tests::offloads::{self, Offloads};
+
+use iperf::Run;
+use scene::{Scene, Stream, Way};
+
+/// Measures streams through a node.
+#[derive(Clone, Copy, Debug, Parser)]
+#[command(name = "bench-uplink")]
+struct Arguments {
+    /// Runs of each way, one after another in turn.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How long each run takes.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// The processor that all of it runs on.
+    #[arg(long, default_value_t = 0)]
+    cpu: u32,
+    /// From the pod to the client.
+    #[arg(long)]
+    reverse: bool,
+    /// Devices compute no checksums and cut no segments: as many packets as on a cable.
+    #[arg(long)]
+    without_offloads: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments {
+        rounds,
+        seconds,
+        cpu,
+        reverse,
+        without_offloads,
+    } = Arguments::parse();
+    let scene = Scene::new()?;
+    let offloads = if without_offloads {
+        Offloads::Off
+    } else {
+        Offloads::On
+    };
+    offloads::set(scene.cluster(), offloads)?;
+    println!(
+        "{rounds} runs of {seconds} s each, in turn, {} the pod, offloads {offloads:?}:\n",
+        if reverse { "from" } else { "to" }
+    );
+    let stream = Stream {
+        seconds,
+        cpu,
+        reverse,
+    };
+    println!(
+        "{:<16}{:>12}{:>12}{:>12}{:>12}",
+        "", "median", "least", "most", "sent again"
+    );
+    for family in FAMILIES {
+        let mut runs = Way::ALL.map(|_| Vec::new());
+        for _ in 0..rounds {
+            for (way, runs) in Way::ALL.into_iter().zip(&mut runs) {
+                runs.push(scene.run(way, family, &stream)?);
+            }
+        }
+        let medians = [0, 1].map(|way| print(&format!("{family} {}", Way::ALL[way].name()), &mut runs[way]));
+        println!("{:<16}{:>11.1}%", "", 100.0 * medians[1] / medians[0]);
+    }
+    let dropped = scene.dropped()?;
+    ensure!(dropped.is_empty(), "kproxy dropped packets: {dropped:?}");
+    Ok(())
+}
+
+/// One line; its median in Gbit/s.
+fn print(name: &str, runs: &mut [Run]) -> f64 {
+    runs.sort_by(|a, b| a.bits_per_second.total_cmp(&b.bits_per_second));
+    let gigabits = |run: &Run| run.bits_per_second / 1e9;
+    let [least, .., most] = runs else {
+        let only = runs.first().map_or(0.0, gigabits);
+        println!("{name:<16}{only:>12.2}");
+        return only;
+    };
+    let (least, most) = (gigabits(least), gigabits(most));
+    let middle = runs.len() / 2;
+    let median = match runs.len() % 2 {
+        0 => f64::midpoint(gigabits(&runs[middle - 1]), gigabits(&runs[middle])),
+        _ => gigabits(&runs[middle]),
+    };
+    let again: u64 = runs.iter().map(|run| run.retransmits).sum();
+    println!("{name:<16}{median:>12.2}{least:>12.2}{most:>12.2}{again:>12}");
+    median
+}
