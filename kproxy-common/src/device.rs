@@ -30,9 +30,13 @@ pub struct Device {
     pub v6: Address,
     /// What is special about it.
     pub flags: DeviceFlags,
+    /// Its address on the link, or zeros if it has none.
+    pub link_address: [u8; 6],
+    /// Always 0.
+    pub padding: u16,
 }
 
-const _: () = assert!(size_of::<Device>() == 40);
+const _: () = assert!(size_of::<Device>() == 48);
 
 impl Device {
     /// Its primary address of a family.

@@ -1,6 +1,6 @@
 //! Packets that enter: requests of a pod, requests from outside, and answers for clients outside.
 
-use kproxy_common::{Address, AddressRole, Applies, DeviceFlags, Door, Flow, FlowState};
+use kproxy_common::{Address, AddressRole, Applies, Counter, DeviceFlags, Door, Flow, FlowState};
 
 use crate::begin;
 use crate::fragment;
@@ -13,7 +13,7 @@ use crate::scratch::{Scratch, Work};
 use crate::tables::{InsertError, Tables};
 use crate::track;
 use crate::translate;
-use crate::verdict::Verdict;
+use crate::verdict::{Action, Verdict};
 use crate::wire::{self, Network};
 
 /// Decides on a packet that comes from a pod, and translates it.
@@ -39,10 +39,12 @@ fn enter<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
         stranger(packet, tables, network)
     } else {
         let readable = match parse::segment(packet, network) {
+            Ok(segment) if P::EARLY && segment.is_first_fragment() => Err(Verdict::Bystander),
             Ok(segment) => {
                 scratch.segment = segment;
                 Ok(())
             }
+            Err(NoTuple::Fragment) if P::EARLY => Err(Verdict::Bystander),
             Err(NoTuple::OtherProtocol) if network.is_icmp() => {
                 let decided = icmp::enter(packet, tables, scratch, (door, role));
                 Err(decided
@@ -56,7 +58,20 @@ fn enter<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
             Err(verdict) => verdict,
         }
     };
-    verdict.counted(tables, door)
+    stays_here(packet, verdict).counted(tables, door)
+}
+
+/// The verdict, if this hook is the one that carries it out.
+#[inline(always)]
+fn stays_here<P: Packet>(packet: &P, verdict: Verdict) -> Verdict {
+    let is_others = P::EARLY
+        && match verdict.action() {
+            Action::Continue | Action::Requeue => true,
+            Action::Drop | Action::Refuse(_) => !packet.is_for_us(),
+            // Looked at before they were rewritten.
+            Action::TurnAround | Action::Forward => false,
+        };
+    if is_others { Verdict::Bystander } else { verdict }
 }
 
 /// A packet to an address that is neither a service's nor the node's.
@@ -91,7 +106,7 @@ fn request<P: Packet, T: Tables>(
     Scratch { segment, work, .. }: &mut Scratch,
     (door, role): (Door, AddressRole),
 ) -> Verdict {
-    let decided = match known(tables, segment, door, &mut work.flow) {
+    let decided = match known::<P, T>(tables, segment, door, &mut work.flow) {
         Some(verdict) => verdict,
         None if segment.is_later_fragment() => Verdict::DropFragment,
         None => begin(packet, tables, work, segment, (door, role)),
@@ -109,11 +124,19 @@ fn request<P: Packet, T: Tables>(
 
 /// What the packet is in a flow that is known and goes on.
 #[inline(always)]
-fn known<T: Tables>(tables: &T, segment: &Segment, door: Door, flow: &mut Flow) -> Option<Verdict> {
+fn known<P: Packet, T: Tables>(
+    tables: &T,
+    segment: &Segment,
+    door: Door,
+    flow: &mut Flow,
+) -> Option<Verdict> {
     let now = tables.now();
     let age = track::find(tables, &segment.tuple, flow)?;
     if !track::applies(flow, door) {
         return None;
+    }
+    if is_left_to_others::<P>(flow) {
+        return Some(Verdict::Bystander);
     }
     let is_reply = flow.state.contains(FlowState::REPLY);
     // At a pod's door, what enters is a request, or else the client is its own backend, and no other can be asked.
@@ -131,6 +154,12 @@ fn known<T: Tables>(tables: &T, segment: &Segment, door: Door, flow: &mut Flow) 
         Ok(()) => Verdict::Established,
         Err(InsertError::Exists | InsertError::Failed) => Verdict::DropMap,
     })
+}
+
+/// Whether a hook behind this one has to do what the flow says: it goes up the stack.
+#[inline(always)]
+fn is_left_to_others<P: Packet>(flow: &Flow) -> bool {
+    P::EARLY && !flow.applies.contains(Applies::REDIRECT)
 }
 
 /// Begins a flow.
@@ -175,12 +204,22 @@ fn from_outside<P: Packet, T: Tables>(
     if is_martian(tables, segment) {
         return Err(Verdict::DropMartian);
     }
+    let is_left = is_left_to_others::<P>(&work.flow);
+    if is_left && !packet.is_for_us() {
+        return Err(Verdict::Bystander);
+    }
     let mut keeps = true;
     if work.flow.applies.contains(Applies::REDIRECT) {
         begin::take_source(packet, tables, segment, &mut work.flow)?;
         keeps = keeps_port(packet, tables, segment, &work.flow);
     }
-    ports::record(tables, door, work, &segment.tuple, keeps)
+    ports::record(tables, door, work, &segment.tuple, keeps)?;
+    if is_left {
+        // Known from here on: if it were chosen once more behind, backends here would come up too seldom.
+        tables.count(door, Counter::New);
+        return Err(Verdict::Bystander);
+    }
+    Ok(())
 }
 
 /// Whether the node may use the client's own port in its place: clients ask for no NodePort there, and no socket of the

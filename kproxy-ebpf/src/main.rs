@@ -13,10 +13,11 @@ mod kernel;
 
 use core::ffi::c_void;
 
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
-use aya_ebpf::macros::{cgroup_sock_addr, classifier};
-use aya_ebpf::programs::{SockAddrContext, TcContext};
-use kernel::{BarePacket, EthernetPacket, Maps, SkbPacket, SocketAddress, StoredPeer};
+use aya_ebpf::macros::{cgroup_sock_addr, classifier, xdp};
+use aya_ebpf::programs::{SockAddrContext, TcContext, XdpContext};
+use kernel::{BarePacket, EthernetPacket, Maps, SkbPacket, SocketAddress, StoredPeer, XdpPacket};
 use kproxy_ebpf::{Action, Scratch, Verdict, forward, reject, reply, socket};
 
 /// Requests of a pod: TC ingress at the host end of its interface.
@@ -63,9 +64,29 @@ pub fn bare_egress(context: TcContext) -> i32 {
     to_outside(BarePacket::new(&context))
 }
 
+/// Packets from outside, before the kernel has made anything of them: what leaves the node again.
+#[xdp(frags)]
+pub fn uplink_xdp(context: XdpContext) -> u32 {
+    let mut packet = XdpPacket::new(&context);
+    let Some(scratch) = kernel::scratch() else {
+        return XDP_PASS;
+    };
+    let verdict = forward::uplink_ingress(&mut packet, &Maps, scratch);
+    match verdict.action() {
+        Action::Continue | Action::Requeue => XDP_PASS,
+        Action::Drop => XDP_DROP,
+        Action::TurnAround => packet.turn_around_and_send(),
+        Action::Forward => packet.forward(),
+        Action::Refuse(refusal) => match reject::refuse(&mut packet, &Maps, refusal) {
+            Some(()) => XDP_TX,
+            None => XDP_DROP,
+        },
+    }
+}
+
 #[inline(always)]
 fn from_outside<const LINK: usize>(packet: SkbPacket<'_, LINK>) -> i32 {
-    if !packet.is_for_us() {
+    if !packet.is_ours() {
         return TC_ACT_UNSPEC;
     }
     decide(packet, forward::uplink_ingress)

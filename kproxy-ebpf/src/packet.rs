@@ -16,6 +16,13 @@ pub trait Packet {
     /// Where the network header starts.
     const NETWORK: usize;
 
+    /// Whether another hook decides on this packet again (XDP, before TC). Then what does not leave the node from here is
+    /// left to it, untouched and uncounted.
+    const EARLY: bool = false;
+
+    /// Whether it is addressed to this machine, on the link.
+    fn is_for_us(&self) -> bool;
+
     /// The protocol of the network header, in wire order.
     fn ethertype(&self) -> Option<u16>;
 
@@ -111,4 +118,6 @@ pub enum NoWay {
     NotForwarding,
     /// It is longer than what fits.
     TooBig,
+    /// It can not be taken from here, but by another hook: the neighbour is not known, or it leads by another device.
+    NotFromHere,
 }

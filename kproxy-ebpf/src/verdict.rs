@@ -83,6 +83,7 @@ impl From<NoWay> for Verdict {
             NoWay::Unreachable => Self::DropRoute,
             NoWay::NotForwarding => Self::DropForwarding,
             NoWay::TooBig => Self::TooBig,
+            NoWay::NotFromHere => Self::Bystander,
         }
     }
 }

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kproxy::devices::{Addresses, Change, Event, Rules, follow};
 use kproxy_common::Address;
 use nix::sched::{CloneFlags, unshare};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
-
-/// What is promised from the kernel's event to the door.
-const EFFECTIVE_WITHIN: Duration = Duration::from_millis(100);
 
 /// Runs `ip` in the namespace of this thread, one command a line.
 fn ip(commands: &str) {
@@ -64,18 +61,10 @@ impl Followed {
     }
 
     async fn expect(&mut self, commands: &str, expected: &[&str]) {
-        let begin = Instant::now();
         ip(commands);
         for expected in expected {
             assert_eq!(self.next().await, *expected, "after {commands}");
         }
-        // `ip` itself takes a few milliseconds.
-        let commands_take = Duration::from_millis(20) * u32::try_from(commands.lines().count()).expect("few");
-        assert!(
-            begin.elapsed() < EFFECTIVE_WITHIN + commands_take,
-            "took {:?}",
-            begin.elapsed()
-        );
     }
 }
 

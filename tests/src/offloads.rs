@@ -43,12 +43,21 @@ pub fn set(cluster: &Cluster, offloads: Offloads) -> anyhow::Result<()> {
 
 fn set_in(namespace: &Namespace, word: &str) -> anyhow::Result<()> {
     namespace.run(|| {
-        // `/proc/net` is the namespace of the process, not of its thread.
-        let devices = fs::read_to_string("/proc/thread-self/net/dev").context("cannot list devices")?;
-        let names = devices.lines().filter_map(|line| line.split_once(':'));
-        let mut names = names.map(|(name, _)| name.trim()).filter(|name| *name != "lo");
-        names.try_for_each(|name| set_device(name, word))
+        let devices = devices()?;
+        devices.iter().try_for_each(|name| set_device(name, word))
     })?
+}
+
+/// Names of the devices in this thread's network namespace, but for loopback.
+///
+/// # Errors
+/// When they can not be listed.
+pub fn devices() -> anyhow::Result<Vec<String>> {
+    // `/proc/net` is the namespace of the process, not of its thread.
+    let devices = fs::read_to_string("/proc/thread-self/net/dev").context("cannot list devices")?;
+    let names = devices.lines().filter_map(|line| line.split_once(':'));
+    let names = names.map(|(name, _)| name.trim()).filter(|name| *name != "lo");
+    Ok(names.map(str::to_owned).collect())
 }
 
 fn set_device(name: &str, word: &str) -> anyhow::Result<()> {

@@ -33,8 +33,9 @@ pub fn enter<P: Packet, T: Tables>(
 ) -> Option<Verdict> {
     match message::read(packet, &mut scratch.message) {
         Kind::Unreadable => Some(Verdict::IcmpUnknown),
+        Kind::Error if P::EARLY => Some(Verdict::Bystander),
         Kind::Error => Some(error(packet, tables, scratch, door).unwrap_or(Verdict::IcmpUnknown)),
-        Kind::Echo if is_answered(&scratch.message, role) => {
+        Kind::Echo if is_answered(&scratch.message, role) && (!P::EARLY || packet.is_for_us()) => {
             Some(match translate::answer(packet, &scratch.message) {
                 Some(()) => Verdict::Echo,
                 None => Verdict::DropRewrite,

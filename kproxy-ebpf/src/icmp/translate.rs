@@ -40,7 +40,7 @@ pub(super) fn depart<P: Packet>(packet: &mut P, message: &Message, flow: &Flow) 
         .find_way(&rewritten(message, flow), length)
         .map_err(|reason| match reason {
             NoWay::NotForwarding => Verdict::DropForwarding,
-            NoWay::Unreachable | NoWay::TooBig => Verdict::DropRoute,
+            NoWay::Unreachable | NoWay::TooBig | NoWay::NotFromHere => Verdict::DropRoute,
         })?;
     wire::count_hop(packet, message.family).ok_or(Verdict::DropRewrite)
 }

@@ -1,6 +1,7 @@
 //! Sockets of the node itself.
 
-use aya_ebpf::bindings::__sk_buff;
+use core::ffi::c_void;
+
 use aya_ebpf::helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp};
 use kproxy_common::{Family, Protocol, Tuple};
 
@@ -10,7 +11,7 @@ const THIS_NAMESPACE: u64 = u64::MAX;
 /// Whether a socket would be given a packet with this tuple: one that is connected like this, or one that listens. A
 /// function of its own, for the sake of the stack.
 #[inline(never)]
-pub(super) fn exists(skb: *mut __sk_buff, tuple: &Tuple) -> bool {
+pub(super) fn exists(context: *mut c_void, tuple: &Tuple) -> bool {
     let ports: u32 = bytemuck::cast([tuple.source_port.wire(), tuple.destination_port.wire()]);
     // `struct bpf_sock_tuple` of either family, which the kernel tells by the size.
     let (mut asked, words) = match tuple.source.family() {
@@ -28,11 +29,7 @@ pub(super) fn exists(skb: *mut __sk_buff, tuple: &Tuple) -> bool {
             (words, 9)
         }
     };
-    let (context, asked, size) = (
-        skb.cast(),
-        (&raw mut asked).cast(),
-        words * size_of::<u32>() as u32,
-    );
+    let (asked, size) = ((&raw mut asked).cast(), words * size_of::<u32>() as u32);
     let socket = match tuple.protocol {
         // SAFETY: the context is the hook's own and the tuple as long as said.
         Protocol::TCP => unsafe { bpf_skc_lookup_tcp(context, asked, size, THIS_NAMESPACE, 0) },

@@ -16,13 +16,18 @@ mod skb;
 mod sock_addr;
 mod sock_storage;
 mod way;
+mod xdp;
 
 pub(crate) use maps::{Maps, scratch};
 pub(crate) use skb::{BarePacket, EthernetPacket, SkbPacket};
 pub(crate) use sock_addr::SocketAddress;
 pub(crate) use sock_storage::StoredPeer;
+pub(crate) use xdp::XdpPacket;
 
 use kproxy_ebpf::Verdict;
+
+/// Length of an Ethernet header.
+const ETHERNET: usize = 14;
 
 /// Logs a decision through aya-log, in builds made for debugging.
 ///

@@ -14,12 +14,11 @@ use kproxy_ebpf::checksum::Difference;
 use kproxy_ebpf::packet::{BY_FRAGS, ChecksumChange};
 use kproxy_ebpf::{NoWay, Packet, Way};
 
-use super::{local_socket, way};
+use super::way::{self, Neighbour};
+use super::{ETHERNET, local_socket};
 
 /// The most that is read of a packet's headers behind the link's: IPv4 with all options, TCP without.
 const HEADERS: usize = 60 + 20;
-/// Length of an Ethernet header.
-const ETHERNET: usize = 14;
 /// `skb->pkt_type` of a packet that came in for this machine.
 const PACKET_HOST: u32 = 0;
 /// The VLAN in a tag control information (IEEE 802.1Q); 0 for a tag that gives only a priority.
@@ -74,7 +73,7 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
     /// Whether the packet is for this machine, and no VLAN device's. What a bridge or a promiscuous device overhears is
     /// another machine's, and what has a VLAN tag comes again by the VLAN's own device.
     #[inline(always)]
-    pub(crate) fn is_for_us(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         // SAFETY: the context is the hook's own and this is a plain field.
         let kind = unsafe { (*self.context.skb.skb).pkt_type };
         kind == PACKET_HOST && !self.is_of_a_vlan()
@@ -148,6 +147,12 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
 impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
     const NETWORK: usize = LINK;
 
+    // The entry point has asked.
+    #[inline(always)]
+    fn is_for_us(&self) -> bool {
+        true
+    }
+
     /// The kernel's word for it: what comes in accelerated has its VLAN tag beside it.
     #[inline(always)]
     fn ethertype(&self) -> Option<u16> {
@@ -181,7 +186,9 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
 
     #[inline(always)]
     fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
-        way::find(self.context.skb.skb, tuple, length)
+        let context = self.context.skb.skb.cast();
+        way::find(context, self.device(), (tuple, length), Neighbour::Awaited)?;
+        way::fits_in_segments(self.context.skb.skb)
     }
 
     #[inline(always)]
@@ -191,7 +198,7 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
 
     #[inline(always)]
     fn has_socket(&self, tuple: &Tuple) -> bool {
-        local_socket::exists(self.context.skb.skb, tuple)
+        local_socket::exists(self.context.skb.skb.cast(), tuple)
     }
 
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! Routes: the kernel's lookup, and the way out by what it found.
 
+use core::ffi::c_void;
+
 use aya_ebpf::bindings::{
     __sk_buff, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
     BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LOOKUP_SRC, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS,
@@ -16,9 +18,23 @@ use super::maps::{Maps, WAY};
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
+/// Whether the neighbour's address on the link must be known already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Neighbour {
+    /// It must.
+    Known,
+    /// It is asked for, and waited for, when the packet is sent.
+    Awaited,
+}
+
 /// Looks a way up and keeps it on this CPU. A function of its own, for the sake of the stack.
 #[inline(never)]
-pub(super) fn find(skb: *mut __sk_buff, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
+pub(super) fn find(
+    context: *mut c_void,
+    device: DeviceIndex,
+    (tuple, length): (&Tuple, u32),
+    neighbour: Neighbour,
+) -> Result<(), NoWay> {
     let Some(way) = WAY.get_ptr_mut(0) else {
         return Err(NoWay::Unreachable);
     };
@@ -33,8 +49,7 @@ pub(super) fn find(skb: *mut __sk_buff, tuple: &Tuple, length: u32) -> Result<()
     way.sport = tuple.source_port.wire();
     way.dport = tuple.destination_port.wire();
     way.__bindgen_anon_1.tot_len = length.min(u32::from(u16::MAX)) as u16;
-    // SAFETY: the context is the hook's own and its ifindex a plain field.
-    way.ifindex = unsafe { (*skb).ifindex };
+    way.ifindex = device.0;
     way.__bindgen_anon_2.rt_metric = 0;
     match family {
         Family::V4 => {
@@ -52,15 +67,15 @@ pub(super) fn find(skb: *mut __sk_buff, tuple: &Tuple, length: u32) -> Result<()
     // SAFETY: the context is the hook's own, and the parameters are as long as said.
     let found = unsafe {
         fib_lookup(
-            skb.cast(),
+            context,
             core::ptr::from_mut(way),
             size_of::<bpf_fib_lookup>() as i32,
             flags,
         )
     };
     match u32::try_from(found) {
-        // The neighbour is found, and if need be waited for, when the packet is sent.
-        Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH) => fits_in_segments(skb, way),
+        Ok(BPF_FIB_LKUP_RET_NO_NEIGH) if neighbour == Neighbour::Known => Err(NoWay::NotFromHere),
+        Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH) => Ok(()),
         // Without a length the kernel compares the packet's own, whoever asked.
         Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) if length == 0 => Ok(()),
         Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) => Err(NoWay::TooBig),
@@ -73,12 +88,17 @@ pub(super) fn find(skb: *mut __sk_buff, tuple: &Tuple, length: u32) -> Result<()
 /// (`skb_gso_validate_network_len`). That a route is narrower than its device can not be asked: the sender learns it when it
 /// repeats one of them alone.
 #[inline(always)]
-fn fits_in_segments(skb: *mut __sk_buff, way: &mut bpf_fib_lookup) -> Result<(), NoWay> {
+pub(super) fn fits_in_segments(skb: *mut __sk_buff) -> Result<(), NoWay> {
     // SAFETY: the context is the hook's own and this is a plain field.
     let segment_size = unsafe { (*skb).gso_size };
     if segment_size != BY_FRAGS {
         return Ok(());
     }
+    let Some(way) = WAY.get_ptr_mut(0) else {
+        return Err(NoWay::Unreachable);
+    };
+    // SAFETY: the entry is this CPU's own, and array entries live as long as the map.
+    let way = unsafe { &mut *way };
     let mut mtu = 0;
     // SAFETY: the context is the hook's own, and the length is a number of this function's.
     let answer = unsafe { bpf_check_mtu(skb.cast(), way.ifindex, &raw mut mtu, 0, BPF_MTU_CHK_SEGS.into()) };
@@ -111,6 +131,15 @@ pub(super) fn found() -> Way {
         device: DeviceIndex(way.ifindex),
         source: (!source.is_unspecified()).then_some(source),
         mtu: mtu.into(),
+    }
+}
+
+/// Destination and source on the link, for the way that was found last.
+#[inline(always)]
+pub(super) fn link_addresses() -> [[u8; 6]; 2] {
+    match WAY.get(0) {
+        Some(way) => [way.dmac, way.smac],
+        None => [[0; 6]; 2],
     }
 }
 

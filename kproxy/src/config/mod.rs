@@ -35,7 +35,7 @@ use std::time::Duration;
 use kproxy_common::Family;
 
 use crate::cli::LogFormat;
-use crate::dataplane::DeviceHooks;
+use crate::dataplane::{DeviceHooks, XdpMode};
 use crate::devices::Rules;
 use crate::sizes::SizeArgs;
 
@@ -181,6 +181,8 @@ pub struct Own {
     pub devices: Rules,
     /// How programs are put on devices; none: as the kernel likes it best.
     pub device_hooks: Option<DeviceHooks>,
+    /// Where XDP decides on what comes in by uplinks.
+    pub xdp: XdpMode,
     /// Where the API server gives NodePorts out.
     pub node_port_range: PortRange,
     /// How log lines look.

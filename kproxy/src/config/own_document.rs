@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::LogFormat;
-use crate::dataplane::DeviceHooks;
+use crate::dataplane::{DeviceHooks, XdpMode};
 use crate::sizes::SizeArgs;
 
 /// The `apiVersion` of the document.
@@ -35,6 +35,8 @@ pub struct KproxyConfiguration {
     pub uplink_devices: Vec<String>,
     /// How programs are put on devices.
     pub device_hooks: Option<DeviceHooks>,
+    /// Where XDP decides on what comes in by uplinks.
+    pub xdp: Option<XdpMode>,
     /// Where the API server gives NodePorts out.
     pub service_node_port_range: Option<String>,
     /// How log lines look.

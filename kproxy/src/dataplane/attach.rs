@@ -13,6 +13,7 @@ use std::path::Path;
 use aya_obj::generated::bpf_attach_type as hook;
 
 use super::doors::DeviceDoor;
+use super::early;
 use super::error::{AttachError, OpenError};
 use super::hooks::{Hooks, Spot};
 use super::links;
@@ -181,7 +182,8 @@ pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
             remove_link(&path)?;
             continue;
         }
-        let Some(Spot { index, .. }) = spot_of(&path) else {
+        let spot = spot_of(&path).map(|spot| spot.index);
+        let Some(index) = spot.or_else(|| early::index_of(&path)) else {
             continue;
         };
         let hook = match Link::pinned(&path) {
@@ -194,7 +196,8 @@ pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
             path: path.clone(),
             source,
         })?;
-        if !matches!(hook, Hook::Device { index: found, .. } if found == index) {
+        let is_there = matches!(hook, Hook::Device { index: found, .. } | Hook::Early { index: found } if found == index);
+        if !is_there {
             remove_link(&path)?;
         }
     }
@@ -205,7 +208,7 @@ pub(super) fn remove_stale(pins: &Pins) -> Result<(), OpenError> {
 pub(super) fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
     let is_socket_door = SOCKET_DOOR.iter().any(|(program, _)| name == Some(*program));
-    is_socket_door || spot_of(path).is_some()
+    is_socket_door || spot_of(path).is_some() || early::index_of(path).is_some()
 }
 
 /// The program and the interface index in the name of a device link's pin.

@@ -5,6 +5,7 @@
 //! * `programs`, [`doors`](DeviceDoor), `attach`: loading, and what belongs onto which hook; it outlives the agent and is
 //!   replaced in place
 //! * [`hooks`](DeviceHooks): how that is done on a device, by TCX `links` or by clsact filters
+//! * [`early`](XdpMode): XDP on uplinks, where it works
 //! * `succession`: a kproxy with another layout of the maps gives way
 //! * `tables`, `prefix`, `apply`: map contents as the plan knows them; `notes`: names, for people
 //! * [`sockets`](StalePeers): connected sockets whose backend is gone, for a reader beside the owner
@@ -19,6 +20,7 @@
 mod apply;
 mod attach;
 mod doors;
+mod early;
 mod error;
 mod hooks;
 mod layout;
@@ -51,6 +53,7 @@ use kproxy_common::{Counter, Door};
 
 pub use apply::Report;
 pub use doors::DeviceDoor;
+pub use early::XdpMode;
 pub use error::{ApplyError, AttachError, OpenError};
 pub use hooks::DeviceHooks;
 pub use layout::Layout;
@@ -63,6 +66,7 @@ pub use sockets::StalePeers;
 
 use crate::plan::{MapContents, Plan};
 use attach::Cgroup;
+use early::Early;
 use hooks::Hooks;
 use notes::Notes;
 use pins::Pins;
@@ -95,6 +99,7 @@ pub struct Dataplane {
     tables: Tables,
     notes: Notes,
     hooks: Hooks,
+    early: Early,
     pins: Pins,
 }
 
@@ -115,10 +120,12 @@ impl Dataplane {
             sizes,
             settings,
             device_hooks,
+            xdp,
         } = options;
         let cgroup = Cgroup::open(cgroup)?;
         let pins = Pins::open(pin_dir)?;
         let mut hooks = Hooks::open(*device_hooks, &pins)?;
+        let early = Early::new(*xdp, &pins);
         let decisions = layout::decide(OBJECT, sizes, &pins)?;
         let resize = Resize::prepare(&decisions, &pins)?;
         let mut settings = *settings;
@@ -133,6 +140,7 @@ impl Dataplane {
         attach::remove_stale(&pins)?;
         attach::attach_cgroup(&programs, &pins, &cgroup)?;
         attach::replace_doors(&mut programs, &mut hooks, &pins)?;
+        early.replace(&mut programs)?;
         // No program of a former run is left, so nobody writes into a former map any more.
         resize.finish()?;
         predecessors.remove()?;
@@ -143,6 +151,7 @@ impl Dataplane {
                 tables,
                 notes,
                 hooks,
+                early,
                 pins,
             },
             contents,
@@ -177,7 +186,20 @@ impl Dataplane {
     ///
     /// See [`OpenError`], especially [`OpenError::device_is_gone`].
     pub fn attach(&mut self, door: DeviceDoor, index: u32, name: &str) -> Result<(), OpenError> {
+        if door != DeviceDoor::Uplink {
+            self.early.detach(index)?;
+        }
         attach::attach_device(&mut self.programs, &mut self.hooks, door, index, name)
+    }
+
+    /// Has XDP do its part on an uplink whose door is open, where that is wanted and works; `hardware` says whether the device has
+    /// a driver for something real. The log tells what came of it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let go of a program.
+    pub fn accelerate(&mut self, index: u32, name: &str, hardware: bool) -> Result<(), OpenError> {
+        self.early.attach(&mut self.programs, index, name, hardware)
     }
 
     /// Closes the door of a device. Nothing happens if there is none.
@@ -186,6 +208,7 @@ impl Dataplane {
     ///
     /// When the kernel does not let go of a program.
     pub fn detach(&mut self, index: u32) -> Result<(), OpenError> {
+        self.early.detach(index)?;
         attach::detach(&mut self.hooks, index)
     }
 
@@ -196,6 +219,11 @@ impl Dataplane {
     ///
     /// When the kernel does not let go of a program.
     pub fn detach_others(&mut self, keep: &BTreeSet<u32>) -> Result<BTreeSet<u32>, OpenError> {
+        for index in self.early.occupied()? {
+            if !keep.contains(&index) {
+                self.early.detach(index)?;
+            }
+        }
         attach::detach_others(&mut self.hooks, keep)
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use kproxy_common::{Settings, maps};
 
+use super::early::XdpMode;
 use super::hooks::DeviceHooks;
 use crate::plan::Capacity;
 
@@ -20,6 +21,8 @@ pub struct Options {
     pub settings: Settings,
     /// How programs are put on devices.
     pub device_hooks: DeviceHooks,
+    /// Where XDP decides on what comes in by uplinks.
+    pub xdp: XdpMode,
 }
 
 /// Entries per map.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use aya::programs::{CgroupSockAddr, Iter, ProgramError, SchedClassifier};
+use aya::programs::{CgroupSockAddr, Iter, ProgramError, SchedClassifier, Xdp};
 use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy_common::Settings;
 
 use super::attach::SOCKET_DOOR;
 use super::doors::DeviceDoor;
+use super::early;
 use super::error::OpenError;
 use super::layout::Decision;
 use super::options::Sizes;
@@ -108,6 +109,29 @@ impl Programs {
             program.load().map_err(failed)?;
         }
         Ok(program.fd().map_err(failed)?.as_fd())
+    }
+
+    /// The descriptor of the XDP program, which is loaded when it is needed first.
+    pub(super) fn early(&mut self) -> Result<BorrowedFd<'_>, OpenError> {
+        let failed = |source| OpenError::Program {
+            program: early::PROGRAM,
+            source,
+        };
+        let program = self.early_program()?;
+        if program.fd().is_err() {
+            program.load().map_err(failed)?;
+        }
+        Ok(program.fd().map_err(failed)?.as_fd())
+    }
+
+    /// The XDP program.
+    pub(super) fn early_program(&mut self) -> Result<&mut Xdp, OpenError> {
+        let program = self.object.program_mut(early::PROGRAM);
+        let program = program.and_then(|it| <&mut Xdp>::try_from(it).ok());
+        program.ok_or(OpenError::Missing {
+            program: early::PROGRAM,
+            kind: "xdp",
+        })
     }
 
     /// A loaded program's descriptor.

@@ -68,6 +68,10 @@ pub struct Link {
     pub loopback: bool,
     /// Whether its packets have no Ethernet header: its ARP type is another one than `ARPHRD_ETHER`.
     pub bare: bool,
+    /// Its Ethernet address, or zeros.
+    pub address: [u8; 6],
+    /// Whether there is a driver of a device behind it, and no software alone (`IFLA_INFO_KIND` is missing).
+    pub hardware: bool,
     /// The bridge, bond or switch it is a port of.
     pub master: Option<u32>,
     /// Where its other end is.
@@ -214,6 +218,7 @@ mod tests {
             bare: words.contains(&"bare"),
             master,
             peer,
+            ..Link::default()
         }
     }
 

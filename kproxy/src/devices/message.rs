@@ -114,6 +114,7 @@ fn parse_link(message: &LinkMessage) -> Link {
         index: message.header.index,
         loopback: message.header.link_layer_type == LinkLayerType::Loopback,
         bare: message.header.link_layer_type != LinkLayerType::Ether,
+        hardware: true,
         ..Link::default()
     };
     let mut other_end = None;
@@ -123,7 +124,11 @@ fn parse_link(message: &LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             // 0 is sent when a device has just left its master.
             LinkAttribute::Controller(master) => link.master = (*master != 0).then_some(*master),
-            LinkAttribute::LinkInfo(infos) => link.kind = parse_kind(infos),
+            LinkAttribute::Address(bytes) => link.address = bytes[..].try_into().unwrap_or_default(),
+            LinkAttribute::LinkInfo(infos) => {
+                link.kind = parse_kind(infos);
+                link.hardware = !infos.iter().any(|info| matches!(info, LinkInfo::Kind(_)));
+            }
             LinkAttribute::Link(index) => other_end = Some(*index),
             LinkAttribute::LinkNetNsId(_) => other_namespace = true,
             _ => {}
@@ -194,6 +199,7 @@ mod tests {
     fn a_link_message_becomes_a_link() {
         let message = link_message(vec![
             LinkAttribute::IfName("veth5".into()),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 5]),
             LinkAttribute::Controller(3),
             LinkAttribute::Link(2),
             LinkAttribute::LinkNetNsId(0),
@@ -205,6 +211,8 @@ mod tests {
             kind: Kind::Veth,
             loopback: false,
             bare: false,
+            address: [2, 0, 0, 0, 0, 5],
+            hardware: false,
             master: Some(3),
             peer: Peer::Elsewhere,
         };

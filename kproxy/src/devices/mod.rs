@@ -42,6 +42,8 @@ pub struct Named {
     pub v4: Option<Address>,
     /// Its primary IPv6 address.
     pub v6: Option<Address>,
+    /// Its address on the link, or zeros if it has no Ethernet address.
+    pub link_address: [u8; 6],
 }
 
 /// What [`fn@follow`] tells the owner of the data plane.

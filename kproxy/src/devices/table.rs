@@ -19,6 +19,8 @@ pub struct Device {
     pub index: u32,
     /// The name it had when the door opened.
     pub name: String,
+    /// Whether there is a driver of a device behind it, and no software alone.
+    pub hardware: bool,
 }
 
 impl fmt::Display for Device {
@@ -148,6 +150,7 @@ impl Table {
             name: link.name.clone(),
             v4: of(Family::V4),
             v6: of(Family::V6),
+            link_address: link.address,
         }
     }
 
@@ -201,6 +204,7 @@ impl Table {
                         Device {
                             index: link.index,
                             name: link.name.clone(),
+                            hardware: link.hardware,
                         },
                         door,
                     ),

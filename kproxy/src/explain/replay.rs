@@ -42,6 +42,8 @@ const NAMELESS: Device = Device {
     v4: Address::unspecified(Family::V4),
     v6: Address::unspecified(Family::V6),
     flags: DeviceFlags::empty(),
+    link_address: [0; 6],
+    padding: 0,
 };
 
 /// Reads go to the maps below, writes stay here.

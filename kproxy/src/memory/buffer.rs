@@ -124,6 +124,10 @@ impl Buffer {
 impl Packet for Buffer {
     const NETWORK: usize = ETHERNET;
 
+    fn is_for_us(&self) -> bool {
+        true
+    }
+
     fn ethertype(&self) -> Option<u16> {
         self.load(ETHERTYPE)
     }

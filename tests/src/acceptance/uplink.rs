@@ -7,7 +7,7 @@ use kproxy::memory::{Route, Routes};
 use kproxy::model::{Cidr, parse_cidr};
 use kproxy_common::{Address, AddressRange, DeviceIndex, Family};
 
-use super::world::{FAMILIES, HOST, NODES, POD_RANGES, Pod};
+use super::world::{FAMILIES, HOST, NODES, OUTSIDERS, POD_RANGES, Pod};
 
 /// A pod's device, where none is looked at.
 pub const POD_DEVICE: DeviceIndex = DeviceIndex(1);
@@ -17,6 +17,9 @@ pub const DEVICE: DeviceIndex = DeviceIndex(2);
 pub const MTU: u32 = 1500;
 /// ... and to this pod.
 pub const NARROW: (&str, u32) = ("web-3", 1280);
+
+/// The address on the link of whatever is elsewhere.
+pub const NEIGHBOUR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
 
 /// The ranges of [`POD_RANGES`] by family.
 #[must_use]
@@ -67,14 +70,23 @@ pub fn script(uplink: &str) -> Vec<String> {
             Family::V4 => (24, ""),
             Family::V6 => (64, " nodad"),
         };
-        [
+        let mut lines = vec![
             format!("address add {own}/{prefix} dev {uplink}{flags}"),
             format!("route add default via {other} dev {uplink} src {own}"),
             format!(
                 "route add {narrow} via {other} dev {uplink} src {own} mtu lock {}",
                 NARROW.1
             ),
-        ]
+        ];
+        // Known, so that XDP may send to them.
+        let neighbours = [other]
+            .into_iter()
+            .chain(OUTSIDERS.map(|client| client.address(family)));
+        let link_address = NEIGHBOUR_MAC.map(|byte| format!("{byte:02x}")).join(":");
+        lines.extend(
+            neighbours.map(|neighbour| format!("neigh add {neighbour} lladdr {link_address} dev {uplink}")),
+        );
+        lines
     });
     lines.concat()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use kproxy::dataplane::{Dataplane, Options, Sizes};
+use kproxy::dataplane::{Dataplane, Options, Sizes, XdpMode};
 use kproxy::node::{features, mounts};
 use kproxy_common::Settings;
 use nix::sys::signal::{SigSet, Signal};
@@ -41,6 +41,7 @@ impl Place {
             },
             settings: Settings::DEFAULT,
             device_hooks: features::device_hooks(),
+            xdp: XdpMode::Off,
         };
         Ok(Self { options, stopped })
     }

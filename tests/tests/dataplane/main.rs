@@ -4,6 +4,7 @@
 
 mod cleanup;
 mod clsact;
+mod early;
 mod meter;
 mod place;
 mod pods;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::programs::links::{FdLink, PinnedLink};
-use kproxy::dataplane::{Dataplane, Options, Sizes};
+use kproxy::dataplane::{Dataplane, Options, Sizes, XdpMode};
 use kproxy::node::features;
 use kproxy::plan::{Applied, BackendSet, Endpoint, ServicePortName, WantedFrontend, WantedService};
 use kproxy_common::{
@@ -53,6 +53,7 @@ impl Place {
                 sizes: SIZES,
                 settings: Settings::DEFAULT,
                 device_hooks: features::device_hooks(),
+                xdp: XdpMode::Off,
             },
         }
     }

@@ -1,6 +1,7 @@
 //! Long streams through every walk arrive intact, whatever devices do for checksums and segments. Needs root and
 //! `ethtool`.
 
+mod passing;
 mod stage;
 mod tcp;
 
@@ -10,6 +11,7 @@ use kproxy_tests::acceptance::world::FAMILIES;
 use kproxy_tests::cluster::Cni;
 use kproxy_tests::offloads::{self, Offloads};
 
+use passing::Passing;
 use stage::{Stage, Walk};
 
 /// A file of one GiB.
@@ -64,5 +66,19 @@ fn streams_arrive_through_an_overlay() -> anyhow::Result<()> {
     for offloads in [Offloads::On, Offloads::NotOnNodes, Offloads::Off] {
         streams_arrive(&stage, &[Walk::Pod, Walk::Elsewhere], offloads, |_, _| SHORT)?;
     }
+    Ok(())
+}
+
+/// Walk d and the way back, past TC: every packet of the stream comes in by XDP and goes out by it.
+#[test]
+fn streams_arrive_by_xdp() -> anyhow::Result<()> {
+    let stage = Stage::with_arguments("streamxdp", Cni::RoutedVeth, &["--xdp", "native"])?;
+    let _early = Passing::new(stage.cluster.switch())?;
+    let walks = [Walk::Here, Walk::Node, Walk::Elsewhere, Walk::Hairpin];
+    streams_arrive(&stage, &walks, Offloads::Off, |_, _| SHORT)?;
+    let sent = stage.sent_by_xdp()?;
+    // There and back by two walks and both families, in packets of at most 1,500 bytes.
+    let packets = SHORT / 1_500 * 2 * 2 * 2;
+    ensure!(sent > packets, "XDP has sent {sent} of {packets} packets");
     Ok(())
 }

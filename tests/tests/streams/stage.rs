@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -92,6 +93,11 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(name: &str, cni: Cni) -> anyhow::Result<Self> {
+        Self::with_arguments(name, cni, &[])
+    }
+
+    /// With agents that are told more.
+    pub(crate) fn with_arguments(name: &str, cni: Cni, arguments: &[&str]) -> anyhow::Result<Self> {
         let cpu = cpu()?.to_string();
         let cluster = Cluster::builder(name)
             .cni(cni)
@@ -114,7 +120,10 @@ impl Stage {
         let folder = tempfile::tempdir()?;
         let services = Walk::ALL.map(|walk| service(&cluster, walk));
         manifests::write(folder.path(), "services.yaml", &manifests::singles(services))?;
-        let options = AgentOptions::manifests(folder.path());
+        let options = AgentOptions {
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            ..AgentOptions::manifests(folder.path())
+        };
         let agents = cluster.nodes().iter().map(|node| node.start_agent(&options));
         Ok(Self {
             _agents: agents.collect::<anyhow::Result<_>>()?,
@@ -167,6 +176,16 @@ impl Stage {
             Walk::Elsewhere if self.cni == Cni::Vxlan => of(family, layout::overlay(1).both()),
             Walk::Elsewhere | Walk::Hairpin => of(family, self.cluster.node("a").host().addresses().both()),
         }
+    }
+
+    /// How many packets XDP has sent back out by the uplink of the node that clients ask, as its driver counts them.
+    pub(crate) fn sent_by_xdp(&self) -> anyhow::Result<u64> {
+        let node = self.cluster.node("a").host().namespace();
+        let output = node.run(|| Command::new("ethtool").args(["-S", "eth0"]).output())??;
+        let text = String::from_utf8(output.stdout)?;
+        let counters = text.lines().filter_map(|line| line.trim().split_once(": "));
+        let sent = counters.filter(|(name, _)| name.ends_with("_xdp_tx"));
+        sent.map(|(_, count)| Ok(count.parse::<u64>()?)).sum()
     }
 
     /// What the nodes' programs dropped.

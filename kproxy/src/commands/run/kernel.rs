@@ -45,7 +45,19 @@ impl Kernel for Hands {
     }
 
     fn attach(&mut self, door: DeviceDoor, device: &Device) -> Result<bool> {
-        match self.dataplane.attach(door, device.index, &device.name) {
+        let Device {
+            index,
+            name,
+            hardware,
+        } = device;
+        let opened = self
+            .dataplane
+            .attach(door, *index, name)
+            .and_then(|()| match door {
+                DeviceDoor::Uplink => self.dataplane.accelerate(*index, name, *hardware),
+                DeviceDoor::Pod | DeviceDoor::BareUplink => Ok(()),
+            });
+        match opened {
             Ok(()) => Ok(true),
             Err(error) if error.device_is_gone() => Ok(false),
             Err(error) => Err(error.into()),

@@ -85,6 +85,7 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
         sizes,
         settings: start::settings(&config, families),
         device_hooks: own.device_hooks.unwrap_or_else(features::device_hooks),
+        xdp: own.xdp,
     };
     let (mut dataplane, contents) = Dataplane::open(&options).context("open the data plane")?;
     follow_log(&mut tasks, &mut dataplane)?;

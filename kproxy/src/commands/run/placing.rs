@@ -173,6 +173,8 @@ fn devices(here: &Addresses, detector: &LocalDetector) -> BTreeMap<DeviceIndex, 
             v4: or_none(named.v4, Family::V4),
             v6: or_none(named.v6, Family::V6),
             flags,
+            link_address: named.link_address,
+            padding: 0,
         };
         let means_something = named.v4.is_some() || named.v6.is_some() || !flags.is_empty();
         means_something.then_some((DeviceIndex(*index), device))

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::{LogFormat, PlaceArgs};
 use crate::config::own_document::KproxyConfiguration;
-use crate::dataplane::DeviceHooks;
+use crate::dataplane::{DeviceHooks, XdpMode};
 use crate::sizes::SizeArgs;
 
 /// The flags.
@@ -35,6 +35,10 @@ pub struct OwnFlags {
     #[arg(long, value_enum)]
     pub device_hooks: Option<DeviceHooks>,
 
+    /// Where XDP decides on what comes in by uplinks and leaves the node again [default: auto, by the drivers of NICs that
+    /// can].
+    #[arg(long, value_enum)]
+    pub xdp: Option<XdpMode>,
     /// Where the API server gives NodePorts out, as its flag of this name says: clients that this node stands in for get
     /// other ports [default: 30000-32767].
     #[arg(long, value_name = "FIRST-LAST")]
@@ -71,6 +75,7 @@ impl OwnFlags {
             pod_devices,
             uplink_devices,
             device_hooks,
+            xdp,
             service_node_port_range,
             netns_dirs,
             remove_kube_proxy_rules,
@@ -85,6 +90,7 @@ impl OwnFlags {
             pod_devices: devices(pod_devices, document.pod_devices),
             uplink_devices: devices(uplink_devices, document.uplink_devices),
             device_hooks: device_hooks.or(document.device_hooks),
+            xdp: xdp.or(document.xdp),
             service_node_port_range: service_node_port_range.or(document.service_node_port_range),
             log_format: log_format.or(document.log_format),
             sizes: sizes.or(&document.sizes),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Pinned;
 use crate::dataplane::attach::spot_of;
+use crate::dataplane::early;
 use crate::dataplane::error::OpenError;
 use crate::dataplane::hooks;
 use crate::dataplane::pins::{children, version_path};
@@ -47,9 +48,12 @@ impl Pinned {
                 continue;
             };
             let place = match link.hook().map_err(failed)? {
-                Hook::Cgroup { inode: 0, .. } | Hook::Device { index: 0, .. } | Hook::Other => Place::Gone,
+                Hook::Cgroup { inode: 0, .. }
+                | Hook::Device { index: 0, .. }
+                | Hook::Early { index: 0 }
+                | Hook::Other => Place::Gone,
                 Hook::Cgroup { inode, .. } => Place::Cgroup(inode),
-                Hook::Device { index, .. } => Place::Device(index),
+                Hook::Device { index, .. } | Hook::Early { index } => Place::Device(index),
             };
             attached.push(Attached {
                 program: program_of(&path).to_owned(),
@@ -71,6 +75,7 @@ impl Pinned {
 fn program_of(pin: &Path) -> &str {
     match spot_of(pin) {
         Some(spot) => spot.program,
+        None if early::index_of(pin).is_some() => early::PROGRAM,
         None => pin.file_name().and_then(OsStr::to_str).unwrap_or_default(),
     }
 }

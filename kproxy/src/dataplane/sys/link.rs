@@ -1,4 +1,4 @@
-//! BPF links: a program on a hook. Kernel 5.7 for cgroups, 6.6 for TCX.
+//! BPF links: a program on a hook. Kernel 5.7 for cgroups, 5.9 for XDP, 6.6 for TCX.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +17,8 @@ pub(in super::super) enum Target<'a> {
     Cgroup(BorrowedFd<'a>),
     /// A network device of this network namespace by its interface index, before every other TCX program.
     DeviceFirst(u32),
+    /// A network device by its interface index, before anything has been made of a packet, in the mode of these flags.
+    Early(u32, u32),
 }
 
 /// What the kernel says about a link.
@@ -26,6 +28,8 @@ pub(in super::super) enum Hook {
     Cgroup { inode: u64, attach_type: u32 },
     /// A device by its interface index, 0 if it is gone.
     Device { index: u32, attach_type: u32 },
+    /// XDP of a device by its interface index, 0 if it is gone.
+    Early { index: u32 },
     /// Some other kind of link.
     Other,
 }
@@ -44,6 +48,7 @@ impl Link {
         let (target, flags) = match target {
             Target::Cgroup(directory) => (number(directory), 0),
             Target::DeviceFirst(index) => (index, BPF_F_BEFORE),
+            Target::Early(index, mode) => (index, mode),
         };
         let mut attributes = Create {
             program: number(program),
@@ -105,6 +110,8 @@ impl Link {
                 index: first,
                 attach_type: second,
             }
+        } else if kind == bpf_link_type::BPF_LINK_TYPE_XDP as u32 {
+            Hook::Early { index: first }
         } else {
             Hook::Other
         })
@@ -155,7 +162,7 @@ struct GetInfo {
     info: u64,
 }
 
-/// `struct bpf_link_info`, of whose union only the cgroup and TCX parts are read.
+/// `struct bpf_link_info`, of whose union only the cgroup, TCX and XDP parts are read.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Info {

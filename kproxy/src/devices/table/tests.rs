@@ -36,6 +36,7 @@ fn attached(index: u32, name: &str, door: Door) -> Change {
         device: Device {
             index,
             name: name.into(),
+            hardware: false,
         },
         door,
     }
@@ -46,6 +47,7 @@ fn detached(index: u32, name: &str, door: Door) -> Change {
         device: Device {
             index,
             name: name.into(),
+            hardware: false,
         },
         door,
     }

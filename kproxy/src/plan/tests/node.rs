@@ -296,6 +296,8 @@ fn devices_and_ranges_of_pods_follow_what_is_wanted() {
         v4: address(host),
         v6: Address::unspecified(Family::V6),
         flags: DeviceFlags::empty(),
+        link_address: [0; 6],
+        padding: 0,
     };
     let with = |devices: &[(u32, u8)], range: Option<&str>| WantedNode {
         devices: devices

@@ -14,14 +14,15 @@ use std::time::Duration;
 use anyhow::Context;
 use kproxy::dataplane::{Dataplane, Meter};
 use kproxy::serve::Gauges as _;
-use kproxy_common::Counter;
+use kproxy_common::{Address, Counter, Device, DeviceFlags, Family};
 
 use super::host::is_evicted;
 use super::row::{Half, Row};
 use super::simulation::{Fate, Hook, Machine, Simulation};
 use super::uplink;
 use super::world::NODE;
-use crate::host::{MemoryTables, Programmer};
+use crate::host::frame::HOST_MAC;
+use crate::host::{MemoryTables, Programmer, Seen};
 use network::Network;
 use place::Place;
 use programs::Programs;
@@ -35,8 +36,18 @@ pub struct KernelMachine {
     meter: Meter,
     programs: Programs,
     network: Network,
+    forwarded: Forwarded,
     // Last: removes what the others pinned.
     _place: Place,
+}
+
+/// How many packets that are neither fragments nor messages were sent on, and by whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forwarded {
+    /// By XDP.
+    pub early: u32,
+    /// By TC, to which XDP had left them.
+    pub late: u32,
 }
 
 /// Plays rows one after another on the same programs.
@@ -54,8 +65,17 @@ impl Kernel {
         let place = Place::new()?;
         let (dataplane, _) = Dataplane::open(&place.options)
             .context("cannot load the data plane; the kernel runner needs root (CAP_BPF, CAP_NET_ADMIN)")?;
-        let programs = Programs::load(&place)?;
+        let mut programs = Programs::load(&place)?;
         place.set_pod_ranges(&uplink::pod_ranges())?;
+        let uplink = Device {
+            v4: Address::unspecified(Family::V4),
+            v6: Address::unspecified(Family::V6),
+            flags: DeviceFlags::empty(),
+            link_address: HOST_MAC,
+            padding: 0,
+        };
+        place.set_device(network.uplink(), &uplink)?;
+        programs.attach_early(network::UPLINK)?;
         let machine = KernelMachine {
             programmer: Programmer::new(NODE, place.options.sizes.capacity()),
             shadow: Shadow::new(),
@@ -63,11 +83,18 @@ impl Kernel {
             meter: Meter::open(&place.options.pin_dir)?,
             programs,
             network,
+            forwarded: Forwarded::default(),
             _place: place,
         };
         Ok(Self {
             simulation: Simulation::new(machine),
         })
+    }
+
+    /// How many packets were sent on so far, and by whom.
+    #[must_use]
+    pub fn forwarded(&self) -> Forwarded {
+        self.simulation.machine.forwarded
     }
 
     /// Plays one row.
@@ -81,6 +108,11 @@ impl Kernel {
     }
 }
 
+/// Whether XDP forwards packets like this one.
+fn is_plain(bytes: &[u8]) -> bool {
+    matches!(Seen::read(bytes), Ok(Seen::Segment { .. }))
+}
+
 impl Machine for KernelMachine {
     fn program(&mut self, manifests: &str) -> anyhow::Result<()> {
         let plan = self.programmer.plan(manifests)?;
@@ -91,7 +123,24 @@ impl Machine for KernelMachine {
 
     fn run(&mut self, hook: Hook, bytes: Vec<u8>, segment_size: u32) -> anyhow::Result<Fate> {
         let context = self.network.context(hook, segment_size);
-        let fate = self.programs.run(hook, &bytes, &context)?;
+        let early = if hook == Hook::UplinkIngress && segment_size == 0 {
+            self.programs.run_early(&bytes, self.network.uplink())?
+        } else {
+            None
+        };
+        let is_early = early.is_some();
+        let fate = match early {
+            Some(fate) => fate,
+            None => self.programs.run(hook, &bytes, &context)?,
+        };
+        if matches!(fate, Fate::Forwarded(_)) && segment_size == 0 && is_plain(&bytes) {
+            let count = if is_early {
+                &mut self.forwarded.early
+            } else {
+                &mut self.forwarded.late
+            };
+            *count += 1;
+        }
         self.shadow.follow(hook, (&bytes, segment_size), &fate)?;
         Ok(fate)
     }

@@ -12,7 +12,8 @@ use crate::acceptance::uplink;
 use crate::cluster::ip;
 use crate::host::frame::HOST_MAC;
 
-const UPLINK: &str = "uplink";
+/// The uplink's name.
+pub const UPLINK: &str = "uplink";
 
 /// Fields of `struct __sk_buff` (`include/uapi/linux/bpf.h`) that a test run may set (`convert___skb_to_skb` in
 /// `net/bpf/test_run.c`).
@@ -55,6 +56,12 @@ impl Network {
         ip::batch(None, &lines)?;
         let uplink = if_nametoindex(UPLINK).context("the uplink that was just made is gone")?;
         Ok(Self { uplink })
+    }
+
+    /// The uplink's interface index.
+    #[must_use]
+    pub fn uplink(&self) -> u32 {
+        self.uplink
     }
 
     /// The context of a packet, or of many in one.

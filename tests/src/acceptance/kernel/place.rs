@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
-use aya::maps::{Array, Map, MapData};
-use kproxy::dataplane::{Dataplane, Options, Sizes};
+use aya::maps::{Array, HashMap, Map, MapData};
+use kproxy::dataplane::{Dataplane, Options, Sizes, XdpMode};
 use kproxy::node::features;
-use kproxy_common::{AddressRange, Family, Settings, maps};
+use kproxy_common::{AddressRange, Device, Family, Settings, maps};
 
 use crate::cluster::environment::Environment;
 
@@ -48,6 +48,7 @@ impl Place {
                     ..Settings::DEFAULT
                 },
                 device_hooks: features::device_hooks(),
+                xdp: XdpMode::Off,
             },
         })
     }
@@ -73,6 +74,19 @@ impl Place {
                 .with_context(|| format!("cannot write {name} of {family}"))?;
         }
         Ok(())
+    }
+
+    /// Says what is known of a device.
+    ///
+    /// # Errors
+    /// When no data plane is open here, or the kernel refuses.
+    pub fn set_device(&self, index: u32, device: &Device) -> anyhow::Result<()> {
+        let name = maps::DEVICES;
+        let map = MapData::from_pin(self.map(name)).with_context(|| format!("cannot open {name}"))?;
+        let mut map: HashMap<_, u32, [u8; size_of::<Device>()]> = HashMap::try_from(Map::HashMap(map))?;
+        let device: [u8; size_of::<Device>()] = bytemuck::cast(*device);
+        map.insert(index, device, 0)
+            .with_context(|| format!("cannot write {name}"))
     }
 }
 

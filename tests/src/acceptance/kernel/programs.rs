@@ -1,8 +1,10 @@
 //! The programs of a pod's door and of an uplink, on the maps of a data plane.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use aya::maps::{HashMap, Map, MapData};
-use aya::programs::{CgroupSockAddr, Iter, Program, SchedClassifier, TestRun as _, TestRunOptions};
+use aya::programs::{
+    CgroupSockAddr, Iter, Program, SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode,
+};
 use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy::dataplane::OBJECT;
 use kproxy_common::{Flow, maps};
@@ -12,11 +14,22 @@ use super::place::Place;
 use crate::acceptance::host::is_evicted;
 use crate::acceptance::row::Half;
 use crate::acceptance::simulation::{Fate, Hook};
+use crate::acceptance::uplink::NEIGHBOUR_MAC;
+use crate::host::frame::HOST_MAC;
 
 /// Verdicts of a TC program (`include/uapi/linux/pkt_cls.h`).
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const TC_ACT_SHOT: u32 = 2;
 const TC_ACT_REDIRECT: u32 = 7;
+
+/// Verdicts of an XDP program (`include/uapi/linux/bpf.h`).
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
+/// Length of a `struct xdp_md`.
+const XDP_CONTEXT: usize = 6 * size_of::<u32>();
+/// The XDP program.
+const EARLY: &str = "uplink_xdp";
 
 /// Room for a packet and what is put in front of it.
 const PACKET: usize = 4096;
@@ -47,6 +60,8 @@ impl Programs {
                 program.load()
             } else if let Ok(iterator) = <&mut Iter>::try_from(&mut *program) {
                 iterator.load("bpf_sk_storage_map", &types)
+            } else if let Ok(program) = <&mut Xdp>::try_from(&mut *program) {
+                program.load()
             } else {
                 <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load)
             };
@@ -108,6 +123,59 @@ impl Programs {
             TC_ACT_REDIRECT => Fate::Back(out),
             TC_ACT_SHOT => Fate::Gone,
             other => bail!("{hook:?} answered {other}"),
+        })
+    }
+
+    /// Attaches the XDP program to a device of this network namespace, as test runs with a device want it: only then has a veth
+    /// a queue for such packets.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn attach_early(&mut self, device: &str) -> anyhow::Result<()> {
+        let program = self.object.program_mut(EARLY).context("no such program")?;
+        let program: &mut Xdp = program.try_into()?;
+        program
+            .attach(device, XdpMode::Driver)
+            .with_context(|| format!("cannot attach {EARLY}"))?;
+        Ok(())
+    }
+
+    /// Runs the XDP program once, on a packet that has come in by a device. `None` if it leaves the packet to TC.
+    ///
+    /// # Errors
+    /// When the kernel does not run it, it answers nonsense, or it leaves a changed packet.
+    pub fn run_early(&self, bytes: &[u8], device: u32) -> anyhow::Result<Option<Fate>> {
+        let program = self.object.program(EARLY).context("no such program")?;
+        let program: &Xdp = program.try_into()?;
+        let mut context = [0; XDP_CONTEXT];
+        let length = u32::try_from(bytes.len())?;
+        context[4..8].copy_from_slice(&length.to_ne_bytes());
+        context[12..16].copy_from_slice(&device.to_ne_bytes());
+        let mut out = vec![0; PACKET];
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(bytes),
+                data_out: Some(&mut out),
+                ctx_in: Some(&context),
+                repeat: 1,
+                ..TestRunOptions::default()
+            })
+            .with_context(|| format!("the kernel does not run {EARLY} on {bytes:02x?}"))?;
+        out.truncate(usize::try_from(result.data_size_out)?);
+        Ok(match result.return_value {
+            XDP_PASS => {
+                ensure!(out == bytes, "what is left to TC was changed to {out:02x?}");
+                None
+            }
+            XDP_DROP => Some(Fate::Gone),
+            XDP_TX if out[..6] == NEIGHBOUR_MAC => {
+                ensure!(out[6..12] == HOST_MAC, "it leaves from {:02x?}", &out[6..12]);
+                // TC leaves addresses on the link to the neighbour's lookup.
+                out[..12].copy_from_slice(&bytes[..12]);
+                Some(Fate::Forwarded(out))
+            }
+            XDP_TX => Some(Fate::Back(out)),
+            other => bail!("{EARLY} answered {other}"),
         })
     }
 

@@ -97,6 +97,7 @@ fn wanted(detector: LocalDetector, devices: &[(u32, &str, &str)], node: Value) -
             name: (*name).to_owned(),
             v4: address(texts, Family::V4),
             v6: address(texts, Family::V6),
+            ..Named::default()
         };
         (*index, named)
     };

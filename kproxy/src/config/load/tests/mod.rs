@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cli::{Cli, Command, LogFormat};
 use crate::config::{GoDuration, LocalDetector, Mode, NodePortAddresses, PortRange};
-use crate::dataplane::DeviceHooks;
+use crate::dataplane::{DeviceHooks, XdpMode};
 
 const KUBEADM: &str = include_str!("kubeadm.yaml");
 const KUBE_PROXY: &str = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
@@ -161,7 +161,7 @@ fn node_names_10a() {
 fn own_settings_come_from_the_second_document_and_flags_win() {
     let text = format!(
         "{KUBEADM}---\n{OWN}pinDir: /sys/fs/bpf/of-the-file\ncgroup: /c\npodDevices: [pod*]\nlogFormat: json\n\
-         sizes: {{flows: 4096, backends: 100, affinity: 2048}}\ndeviceHooks: clsact\nnetnsDirs: [/n]\nremoveKubeProxyRules: true\n\
+         sizes: {{flows: 4096, backends: 100, affinity: 2048}}\ndeviceHooks: clsact\nxdp: native\nnetnsDirs: [/n]\nremoveKubeProxyRules: true\n\
          serviceNodePortRange: 20000-22767\nmore: 1\n"
     );
     let own = with_file(&text, &[]).expect("a configuration").config.own;
@@ -177,6 +177,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     assert_eq!(own.netns_dirs, [Path::new("/n")]);
     assert!(own.remove_kube_proxy_rules);
     assert_eq!(own.device_hooks, Some(DeviceHooks::Clsact));
+    assert_eq!(own.xdp, XdpMode::Native);
     assert_eq!(own.node_port_range.ports(), 20_000..=22_767);
 
     let flags = [
@@ -184,6 +185,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
         "--uplink-devices=eth0",
         "--log-format=text",
         "--device-hooks=tcx",
+        "--xdp=off",
         "--flows=8192",
         "--netns-dirs=/m,/o",
         "--manifests=/manifests",
@@ -196,6 +198,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     assert_eq!(own.log_format, LogFormat::Text);
     assert_eq!((own.sizes.flows, own.sizes.backends), (Some(8_192), Some(100)));
     assert_eq!(own.device_hooks, Some(DeviceHooks::Tcx));
+    assert_eq!(own.xdp, XdpMode::Off);
     assert_eq!(own.netns_dirs, [Path::new("/m"), Path::new("/o")]);
     assert_eq!(own.node_port_range.ports(), 8_000..=8_099);
     assert_eq!(own.manifests.as_deref(), Some(Path::new("/manifests")));

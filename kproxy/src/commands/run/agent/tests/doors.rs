@@ -15,6 +15,7 @@ fn doors_follow_devices_before_anything_is_synced() {
     let device = |index: u32| Device {
         index,
         name: format!("pod{index}"),
+        hardware: false,
     };
     let attached = |index, door| {
         DeviceEvent::Changed(DeviceChange::Attached {
@@ -51,6 +52,7 @@ fn doors_are_tried_again_one_at_a_time() {
         let device = Device {
             index,
             name: format!("pod{index}"),
+            hardware: false,
         };
         agent.take_in_device(DeviceEvent::Changed(DeviceChange::Attached {
             device,
@@ -84,6 +86,7 @@ async fn a_change_of_a_service_waits_for_one_door_at_most() {
         let device = Device {
             index,
             name: format!("pod{index}"),
+            hardware: false,
         };
         let door = Door::Pod;
         let attached = DeviceEvent::Changed(DeviceChange::Attached { device, door });
