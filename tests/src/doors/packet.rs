@@ -102,6 +102,7 @@ impl Headers {
             transport: at + 40,
             end: end(bytes, at, [header[4], header[5]], 40),
         };
+        let mut is_fragment = false;
         // Hop-by-hop options, routing, destination options and a fragment header, in whatever order.
         while let 0 | 43 | 44 | 60 = blank.protocol
             && blank.part != Part::Later
@@ -112,13 +113,16 @@ impl Headers {
                 44 => {
                     let fragment = u16::from_be_bytes([high, low]) & 0xfff9;
                     blank.part = part(fragment, fragment & 0xfff8);
+                    blank.is_odd |= is_fragment;
+                    is_fragment = true;
                     blank.transport += 8;
                 }
                 kind => {
                     let is_first = blank.transport == at + 40;
                     let has_home = kind == 60 && bytes.get(blank.transport + 6) == Some(&201);
                     blank.is_routed |= kind == 43 && low != 0;
-                    blank.is_odd |= has_home || kind == 0 && !is_first;
+                    // What is behind a fragment header may be elsewhere.
+                    blank.is_odd |= is_fragment || has_home || kind == 0 && !is_first;
                     blank.transport += (usize::from(length) + 1) * 8;
                 }
             }
