@@ -6,6 +6,7 @@
 //!   replaced in place
 //! * [`hooks`](DeviceHooks): how that is done on a device, by TCX `links` or by clsact filters
 //! * [`early`](XdpMode): XDP on uplinks, where it works
+//! * [`load_program`]: in spite of signals
 //! * `succession`: a kproxy with another layout of the maps gives way
 //! * `tables`, `prefix`, `apply`: map contents as the plan knows them; `notes`: names, for people
 //! * [`sockets`](StalePeers): connected sockets whose backend is gone, for a reader beside the owner
@@ -19,6 +20,7 @@
 
 mod apply;
 mod attach;
+mod attempts;
 mod doors;
 mod early;
 mod error;
@@ -52,6 +54,7 @@ use aya::maps::MapError;
 use kproxy_common::{Counter, Door};
 
 pub use apply::Report;
+pub use attempts::load_program;
 pub use doors::DeviceDoor;
 pub use early::XdpMode;
 pub use error::{ApplyError, AttachError, OpenError};

@@ -10,6 +10,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy_common::Settings;
 
 use super::attach::SOCKET_DOOR;
+use super::attempts::load_program;
 use super::doors::DeviceDoor;
 use super::early;
 use super::error::OpenError;
@@ -59,13 +60,11 @@ impl Programs {
                 .object
                 .program_mut(name)
                 .and_then(|it| <&mut CgroupSockAddr>::try_from(it).ok());
-            program
-                .ok_or(OpenError::Missing {
-                    program: name,
-                    kind: "cgroup_sock_addr",
-                })?
-                .load()
-                .map_err(failed)?;
+            let program = program.ok_or(OpenError::Missing {
+                program: name,
+                kind: "cgroup_sock_addr",
+            })?;
+            load_program(|| program.load()).map_err(failed)?;
         }
         // What nearly every node needs, so that what the kernel refuses is known at the start.
         for (name, _) in [DeviceDoor::Pod, DeviceDoor::Uplink]
@@ -88,7 +87,7 @@ impl Programs {
             kind: "iterator",
         })?;
         let types = Btf::from_sys_fs().map_err(|error| failed(error.into()))?;
-        iterator.load("bpf_sk_storage_map", &types).map_err(failed)?;
+        load_program(|| iterator.load("bpf_sk_storage_map", &types)).map_err(failed)?;
         Ok(iterator.fd().map_err(failed)?.as_fd())
     }
 
@@ -106,7 +105,7 @@ impl Programs {
                 kind: "classifier",
             })?;
         if program.fd().is_err() {
-            program.load().map_err(failed)?;
+            load_program(|| program.load()).map_err(failed)?;
         }
         Ok(program.fd().map_err(failed)?.as_fd())
     }
@@ -119,7 +118,7 @@ impl Programs {
         };
         let program = self.early_program()?;
         if program.fd().is_err() {
-            program.load().map_err(failed)?;
+            load_program(|| program.load()).map_err(failed)?;
         }
         Ok(program.fd().map_err(failed)?.as_fd())
     }

@@ -115,6 +115,12 @@ impl Applied {
         self.settled
     }
 
+    /// Whether nothing is served yet, and nothing was adopted.
+    #[must_use]
+    pub fn serves_nothing(&self) -> bool {
+        self.services.is_empty() && self.unclaimed.is_empty() && self.orphans.is_empty()
+    }
+
     /// Only what changed; `None` removes a service port.
     ///
     /// Until [settled](Self::settled), nothing that was adopted goes: neither services that nobody has asked for yet,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aya::programs::{Xdp, XdpMode as Mode};
-use kproxy::dataplane::{Dataplane, DeviceDoor, XdpMode};
+use kproxy::dataplane::{Dataplane, DeviceDoor, XdpMode, load_program};
 
 use super::place::Place;
 use super::pods::{index, ip};
@@ -121,7 +121,7 @@ fn a_program_of_somebody_else_is_respected() {
     let (mut dataplane, _) = place.open();
     let mut object = aya::EbpfLoader::new().load(kproxy::dataplane::OBJECT).unwrap();
     let foreign: &mut Xdp = object.program_mut("uplink_xdp").unwrap().try_into().unwrap();
-    foreign.load().unwrap();
+    load_program(|| foreign.load()).unwrap();
     foreign.attach("nic0", Mode::Driver).unwrap();
     open_uplink(&mut dataplane, "nic0", true);
     assert_eq!(early(&place), [""; 0]);

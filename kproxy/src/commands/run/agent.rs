@@ -24,6 +24,12 @@ use tell::Known;
 /// The longest pause between attempts to program what could not be programmed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How many service ports a plan is for while nothing is served yet.
+const PART: usize = 1_000;
+
+/// What changed, by service port; `None` for one that is gone.
+type Changes = BTreeMap<ServicePortName, Option<WantedService>>;
+
 /// Owns everything: what the cluster looks like, what is programmed, and the data plane.
 #[derive(Debug)]
 pub(super) struct Agent<K> {
@@ -112,15 +118,11 @@ impl<K: Kernel> Agent<K> {
         self.tell_when_ready();
     }
 
-    fn program_changes(
-        &mut self,
-        changes: BTreeMap<ServicePortName, Option<WantedService>>,
-        unread: usize,
-        arrived: Instant,
-    ) {
+    fn program_changes(&mut self, changes: Changes, unread: usize, arrived: Instant) {
         let settle = unread == 0 && !self.applied.settled();
         let now = Instant::now();
         let services = changes.len();
+        let (begun, changes) = self.program_first(changes, now);
         let plan = if settle {
             self.applied.settle(changes)
         } else {
@@ -128,11 +130,29 @@ impl<K: Kernel> Agent<K> {
         };
         self.tell_what_is_left_over(unread, settle);
         self.programmed = true;
-        if let Some(writes) = self.program(&plan, now) {
+        let ended = self.program(&plan, now);
+        if let Some(writes) = begun.zip(ended).map(|(begun, ended)| begun + ended) {
             let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::info!(services, writes, micros, "programmed");
             self.reporter.programmed(arrived);
         }
+    }
+
+    /// Where nothing is served yet, programs services in parts, since a plan for all of them is larger than all that is
+    /// kept of it; answers how many writes that took, unless one failed, and what is left to be programmed. What is
+    /// served already stays in one plan, in which a frontend can move from one service to another.
+    fn program_first(&mut self, mut changes: Changes, now: Instant) -> (Option<usize>, Changes) {
+        let mut writes = Some(0);
+        if !self.applied.serves_nothing() {
+            return (writes, changes);
+        }
+        while changes.len() > PART {
+            let part = std::iter::from_fn(|| changes.pop_first()).take(PART).collect();
+            let plan = self.applied.change(part);
+            let written = self.program(&plan, now);
+            writes = writes.zip(written).map(|(all, some)| all + some);
+        }
+        (writes, changes)
     }
 
     /// The node's devices and their addresses now; `None` if they are not known yet.

@@ -14,6 +14,7 @@ use kproxy_ebpf::Age;
 
 use super::{Pinned, map_error};
 use crate::dataplane::OBJECT;
+use crate::dataplane::attempts::load_program;
 use crate::dataplane::error::OpenError;
 use crate::dataplane::pins::map_path;
 use crate::dataplane::sys::hash::{Hash, Stopped};
@@ -132,9 +133,7 @@ impl Pinned {
                     program,
                     kind: "classifier",
                 })?;
-            classifier
-                .load()
-                .map_err(|source| OpenError::Program { program, source })?;
+            load_program(|| classifier.load()).map_err(|source| OpenError::Program { program, source })?;
         }
         let flows = take(&mut object, maps::FLOWS)?;
         let flows_new = take(&mut object, maps::FLOWS_NEW)?;

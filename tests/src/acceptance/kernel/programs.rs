@@ -6,7 +6,7 @@ use aya::programs::{
     CgroupSockAddr, Iter, Program, SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode,
 };
 use aya::{Btf, Ebpf, EbpfLoader};
-use kproxy::dataplane::OBJECT;
+use kproxy::dataplane::{OBJECT, load_program};
 use kproxy_common::{Flow, maps};
 
 use super::network::SkbContext;
@@ -57,13 +57,14 @@ impl Programs {
         let types = Btf::from_sys_fs().context("cannot read the kernel's types")?;
         for (name, program) in object.programs_mut() {
             let result = if let Ok(program) = <&mut SchedClassifier>::try_from(&mut *program) {
-                program.load()
+                load_program(|| program.load())
             } else if let Ok(iterator) = <&mut Iter>::try_from(&mut *program) {
-                iterator.load("bpf_sk_storage_map", &types)
+                load_program(|| iterator.load("bpf_sk_storage_map", &types))
             } else if let Ok(program) = <&mut Xdp>::try_from(&mut *program) {
-                program.load()
+                load_program(|| program.load())
             } else {
-                <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load)
+                let program = <&mut CgroupSockAddr>::try_from(program)?;
+                load_program(|| program.load())
             };
             result.with_context(|| format!("cannot load {name}"))?;
         }

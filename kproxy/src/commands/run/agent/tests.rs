@@ -2,6 +2,7 @@
 
 mod doors;
 mod fake;
+mod first;
 mod left_over;
 mod placed;
 mod problems;
