@@ -132,13 +132,16 @@ fn known<P: Packet, T: Tables>(
 ) -> Option<Verdict> {
     let now = tables.now();
     let age = track::find(tables, &segment.tuple, flow)?;
+    let is_reply = flow.state.contains(FlowState::REPLY);
     if !track::applies(flow, door) {
-        return None;
+        // An answer that another door translates, to a client whose address is a service's too. A request by this key
+        // would take the entry from it.
+        let lives = is_reply && !track::is_left_over(tables, segment, flow, now);
+        return lives.then_some(Verdict::Bystander);
     }
     if is_left_to_others::<P>(flow) {
         return Some(Verdict::Bystander);
     }
-    let is_reply = flow.state.contains(FlowState::REPLY);
     // At a pod's door, what enters is a request, or else the client is its own backend, and no other can be asked.
     let over = if is_reply {
         door == Door::UplinkIngress && track::is_left_over(tables, segment, flow, now)
@@ -176,13 +179,28 @@ fn begin<P: Packet, T: Tables>(
     let begun = if door == Door::UplinkIngress {
         from_outside(packet, tables, work, segment, role)
     } else {
-        begin::choose(tables, work, segment, role, (door, Side::Inside))
-            .and_then(|()| ports::record(tables, door, work, &segment.tuple, true))
+        from_pod(tables, work, segment, role)
     };
     match begun {
         Ok(()) => Verdict::New,
         Err(verdict) => verdict,
     }
+}
+
+/// Begins a flow for a packet of a pod.
+#[inline(always)]
+fn from_pod<T: Tables>(
+    tables: &T,
+    work: &mut Work,
+    segment: &Segment,
+    role: AddressRole,
+) -> Result<(), Verdict> {
+    let door = Door::PodIngress;
+    begin::choose(tables, work, segment, role, (door, Side::Inside))?;
+    if is_nobodys(tables, &segment.tuple.source) {
+        return Err(Verdict::DropMartian);
+    }
+    ports::record(tables, door, work, &segment.tuple, true)
 }
 
 /// Begins a flow for a packet from outside.
@@ -201,7 +219,7 @@ fn from_outside<P: Packet, T: Tables>(
     let door = Door::UplinkIngress;
     let side = side(packet, tables, segment);
     begin::choose(tables, work, segment, role, (door, side))?;
-    if is_martian(tables, segment) {
+    if segment.tuple.source == segment.tuple.destination || is_nobodys(tables, &segment.tuple.source) {
         return Err(Verdict::DropMartian);
     }
     let is_left = is_left_to_others::<P>(&work.flow);
@@ -244,15 +262,14 @@ fn side<P: Packet, T: Tables>(packet: &P, tables: &T, segment: &Segment) -> Side
     }
 }
 
-/// Whether no packet from outside can have this source address: the node's own, a ClusterIP, loopback, multicast, or
-/// the one it goes to (RFC 1812 section 5.3.7).
+/// Whether no packet from elsewhere can have this source address: the node's own, a ClusterIP, loopback or multicast
+/// (RFC 1812 section 5.3.7).
 #[inline(never)]
-fn is_martian<T: Tables>(tables: &T, segment: &Segment) -> bool {
-    let source: &Address = &segment.tuple.source;
+fn is_nobodys<T: Tables>(tables: &T, source: &Address) -> bool {
     let own = AddressRole::OWN
         .union(AddressRole::NODE)
         .union(AddressRole::CLUSTER_IP);
-    *source == segment.tuple.destination || !source.is_unicast() || tables.address(source).intersects(own)
+    !source.is_unicast() || tables.address(source).intersects(own)
 }
 
 /// Translates a packet, and says where it goes.

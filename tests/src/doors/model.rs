@@ -170,8 +170,8 @@ impl Model {
             "{source} is a NodePort"
         );
         ensure!(
-            !is_uplink || !is_martian(client.ip(), asked.ip()),
-            "nobody outside has the address {client}"
+            !is_martian(entrance, client.ip(), asked.ip()),
+            "nobody there has the address {client}"
         );
         let flow = Flow {
             protocol,
@@ -301,7 +301,9 @@ impl Model {
         let asks = seen.opens(&event.bytes)
             && (backends(seen.protocol, from.ip(), to, inside).is_some()
                 || is_closed(seen.protocol, from.ip(), to));
-        ensure!(!asks, "it asks for a service");
+        // To a client whose address is a service's too.
+        let answers = self.flows.iter().any(|flow| flow.keys()[1] == key);
+        ensure!(!asks || answers, "it asks for a service");
         Ok(())
     }
 }
@@ -348,7 +350,7 @@ pub(super) fn judge_drop(event: &Event, verdict: Verdict, seen: Option<&Headers>
         (Verdict::DropSource, is_closed),
         (
             Verdict::DropMartian,
-            is_outside && is_martian(seen.source, seen.destination),
+            is_martian(event.entrance, seen.source, seen.destination),
         ),
         (
             Verdict::DropUnallocated,
@@ -407,12 +409,14 @@ fn is_closed(protocol: u8, client: IpAddr, asked: SocketAddr) -> bool {
     [TCP, UDP].contains(&protocol) && asked == Vip::Number(3).port(PORT, family(asked.ip())) && !is_guest
 }
 
-/// Whether no packet from outside to this address can be from that one.
-fn is_martian(source: IpAddr, destination: IpAddr) -> bool {
-    !is_unicast(source)
-        || source == destination
-        || source == HOST.address(family(source))
-        || is_cluster_ip(source)
+/// Whether no packet that comes in there for this address can be from that one.
+fn is_martian(entrance: Entrance, source: IpAddr, destination: IpAddr) -> bool {
+    let is_outside = entrance == Entrance::UplinkIngress;
+    // A load balancer's own address may ask it inside (3.44).
+    let is_land = is_outside && source == destination;
+    let is_entered = is_outside || entrance == Entrance::PodIngress;
+    is_entered
+        && (is_land || !is_unicast(source) || source == HOST.address(family(source)) || is_cluster_ip(source))
 }
 
 /// Whether it may be one host's.

@@ -72,6 +72,8 @@ pub enum Then {
     ReachesSame,
     /// It reaches the client, from the service's address.
     IsAnswer,
+    /// It leaves the node to whom it is for, as if it came from there.
+    LeavesFrom(SocketAddr),
     /// It goes on as it is.
     Untouched,
     /// Port unreachable comes back.

@@ -15,6 +15,7 @@ mod sctp;
 mod sharing;
 mod sockets;
 mod source_ranges;
+mod sources;
 mod tcp;
 mod udp;
 mod vacancies;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Row> {
         node_ports::rows(),
         external::rows(),
         source_ranges::rows(),
+        sources::rows(),
         affinity::rows(),
         vacancies::rows(),
         outside::rows(),

@@ -65,6 +65,17 @@ impl<M: Machine> Simulation<M> {
                 ensure!(bytes == sent, "it was changed: {bytes:02x?}");
                 Ok(())
             }
+            (Then::LeavesFrom(from), Arrival::Nowhere(bytes)) => {
+                let Seen::Segment { source, .. } = Seen::read(&bytes)? else {
+                    bail!("it became something else: {bytes:02x?}");
+                };
+                ensure!(source == *from, "it leaves from {source}");
+                ensure!(
+                    frame::addresses(&bytes)?.1 == frame::addresses(sent)?.1,
+                    "it goes elsewhere"
+                );
+                Ok(())
+            }
             (Then::Dropped, Arrival::Gone) => Ok(()),
             (Then::Unreachable, Arrival::At(pod, bytes)) if pod == client => {
                 check_refusal(then, &bytes, sent, frame::addresses(sent)?)
@@ -209,6 +220,7 @@ fn reason(then: &Then) -> Option<Reason> {
         | Then::ReachesByAnotherPort(_)
         | Then::ReachesSame
         | Then::IsAnswer
+        | Then::LeavesFrom(_)
         | Then::Untouched
         | Then::Dropped => None,
     }

@@ -1,4 +1,4 @@
-//! What is not forwarded, and what is forwarded as it is: addresses that no client can have, hops, sizes, headers.
+//! What is not forwarded, and what is forwarded as it is: hops, sizes, headers.
 
 use kproxy_common::Family;
 use kproxy_ebpf::packet::BY_FRAGS;
@@ -6,70 +6,19 @@ use kproxy_ebpf::packet::BY_FRAGS;
 use super::super::{Case, Talk, reaches};
 use super::uplink;
 use crate::acceptance::row::{Arrival, Dress, Row, Then};
-use crate::acceptance::state::{PORT, Protocol, web};
+use crate::acceptance::state::{Protocol, web};
 use crate::acceptance::uplink::{MTU, NARROW};
-use crate::acceptance::world::{HOST, OUTSIDE, Vip, service};
+use crate::acceptance::world::{OUTSIDE, Vip};
 use crate::host::frame::{Frame, Tcp, Transport};
 
 const NODE_PORT: u16 = 30_182;
-const VIP: Vip = Vip::Number(46);
 
 pub(super) fn rows() -> Vec<Row> {
-    [martians(), hops(), sizes(), headers()].concat()
+    [hops(), sizes(), headers()].concat()
 }
 
 fn at_node(case: Case, port: u16) -> Talk {
     case.talk(port).at(Vip::Node.port(NODE_PORT, case.family))
-}
-
-fn transport(protocol: Protocol) -> Transport {
-    match protocol {
-        Protocol::Tcp => Transport::Tcp(Tcp::Syn),
-        Protocol::Udp => Transport::Udp,
-        Protocol::Sctp => Transport::Sctp(Tcp::Syn),
-    }
-}
-
-/// Source addresses that nothing from outside can have (RFC 1812 section 5.3.7, RFC 6890).
-fn martians_of(family: Family) -> Vec<(&'static str, String)> {
-    let own = HOST.address(family).to_string();
-    let cluster_ip = service(10, PORT, family).ip().to_string();
-    let others = match family {
-        Family::V4 => ["127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.0"],
-        Family::V6 => ["::1", "ff02::1", "ff0e::1", "::"],
-    };
-    let names = ["loopback", "a group", "a wide group or everybody", "nobody"];
-    let mut all = vec![("the node itself", own), ("a ClusterIP", cluster_ip)];
-    all.extend(names.into_iter().zip(others.map(str::to_owned)));
-    all
-}
-
-fn martians() -> Vec<Row> {
-    uplink(&Protocol::EVERY, |case| {
-        let service = |pods: &[&'static str]| web(pods).sctp(8080).node_port(NODE_PORT).external_ips(&[VIP]);
-        let to = VIP.port(PORT, case.family);
-        let packet = |source: std::net::IpAddr| {
-            Frame::new((source, 4_711).into(), to, transport(case.protocol)).payload(b"odd")
-        };
-        let row = Row::new("nothing is forwarded, or let in, for a source that no client can have");
-        // The last is a land attack.
-        let sources = martians_of(case.family)
-            .into_iter()
-            .map(|(_, address)| address)
-            .chain([to.ip().to_string()])
-            .filter_map(|address| address.parse().ok());
-        let sources: Vec<std::net::IpAddr> = sources.collect();
-        ["web-2", "web-1"].iter().fold(row, |row, pod| {
-            let row = row.state(service(&[pod]));
-            sources.iter().fold(row, |row, source| {
-                row.step(Arrival {
-                    bytes: packet(*source).bytes().unwrap_or_default(),
-                    segment_size: 0,
-                    then: Then::Dropped,
-                })
-            })
-        })
-    })
 }
 
 fn hops() -> Vec<Row> {
