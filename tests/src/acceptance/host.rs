@@ -98,8 +98,9 @@ impl Machine for HostMachine {
         Ok(run(&self.tables, hook, packet(hook, bytes, segment_size)))
     }
 
-    fn wait(&mut self, time: Duration) {
+    fn wait(&mut self, time: Duration) -> anyhow::Result<()> {
         self.tables.wait(time);
+        Ok(())
     }
 
     fn evict(&mut self, half: Half) -> anyhow::Result<()> {

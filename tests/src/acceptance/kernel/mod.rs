@@ -1,8 +1,9 @@
 //! Runner: the loaded programs of a pod's door and of an uplink, packet by packet under `BPF_PROG_TEST_RUN`.
 //!
 //! Maps are written by [`kproxy::dataplane`]. Every packet also goes through the library in memory, with the kernel's
-//! choices fed to it as chance, and both must agree on every byte. What this runner can not do: sockets (the kernel
-//! answers ENOTSUPP for their programs), the clock, and failing maps. Redirects are decided but not carried out.
+//! choices fed to it as chance, and both must agree on every byte. Time passes by making flows older, as far as the machine
+//! runs already. What this runner can not do: sockets (the kernel answers ENOTSUPP for their programs), and failing maps.
+//! Redirects are decided but not carried out.
 
 pub mod network;
 pub mod place;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use kproxy::dataplane::{Dataplane, Meter};
 use kproxy::serve::Gauges as _;
-use kproxy_common::{Address, Counter, Device, DeviceFlags, Family};
+use kproxy_common::{Address, Counter, Device, DeviceFlags, Family, Settings};
 
 use super::host::is_evicted;
 use super::row::{Half, Row};
@@ -61,8 +62,17 @@ impl Kernel {
     /// # Errors
     /// When the kernel refuses, for example because this process is not root.
     pub fn load() -> anyhow::Result<Self> {
+        Self::load_with(|_| {})
+    }
+
+    /// The same, with other settings.
+    ///
+    /// # Errors
+    /// As for [`Kernel::load`].
+    pub fn load_with(change: impl FnOnce(&mut Settings)) -> anyhow::Result<Self> {
         let network = Network::enter()?;
-        let place = Place::new()?;
+        let mut place = Place::new()?;
+        change(&mut place.options.settings);
         let (dataplane, _) = Dataplane::open(&place.options)
             .context("cannot load the data plane; the kernel runner needs root (CAP_BPF, CAP_NET_ADMIN)")?;
         let mut programs = Programs::load(&place)?;
@@ -78,7 +88,7 @@ impl Kernel {
         programs.attach_early(network::UPLINK)?;
         let machine = KernelMachine {
             programmer: Programmer::new(NODE, place.options.sizes.capacity()),
-            shadow: Shadow::new(),
+            shadow: Shadow::new(place.options.settings),
             dataplane,
             meter: Meter::open(&place.options.pin_dir)?,
             programs,
@@ -145,7 +155,13 @@ impl Machine for KernelMachine {
         Ok(fate)
     }
 
-    fn wait(&mut self, _time: Duration) {}
+    fn wait(&mut self, time: Duration) -> anyhow::Result<()> {
+        if time.is_zero() {
+            return Ok(());
+        }
+        self.shadow.tables.wait(time);
+        self.programs.age(time)
+    }
 
     fn evict(&mut self, half: Half) -> anyhow::Result<()> {
         self.shadow

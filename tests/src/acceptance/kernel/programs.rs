@@ -1,5 +1,7 @@
 //! The programs of a pod's door and of an uplink, on the maps of a data plane.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail, ensure};
 use aya::maps::{HashMap, Map, MapData};
 use aya::programs::{
@@ -7,7 +9,7 @@ use aya::programs::{
 };
 use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy::dataplane::{OBJECT, load_program};
-use kproxy_common::{Flow, maps};
+use kproxy_common::{Flow, Nanoseconds, maps};
 
 use super::network::SkbContext;
 use super::place::Place;
@@ -16,6 +18,9 @@ use crate::acceptance::row::Half;
 use crate::acceptance::simulation::{Fate, Hook};
 use crate::acceptance::uplink::NEIGHBOUR_MAC;
 use crate::host::frame::HOST_MAC;
+
+/// `BPF_EXIST`: no other is written (`include/uapi/linux/bpf.h`).
+const EXISTING: u64 = 2;
 
 /// Verdicts of a TC program (`include/uapi/linux/pkt_cls.h`).
 const TC_ACT_UNSPEC: u32 = u32::MAX;
@@ -50,6 +55,7 @@ impl Programs {
     /// With the verifier's words when it refuses one.
     pub fn load(place: &Place) -> anyhow::Result<Self> {
         let mut loader = EbpfLoader::new();
+        loader.override_global("SETTINGS", bytemuck::bytes_of(&place.options.settings), true);
         for name in maps::ALL {
             loader.map_pin_path(name, place.map(name));
         }
@@ -178,6 +184,25 @@ impl Programs {
             XDP_TX => Some(Fate::Back(out)),
             other => bail!("{EARLY} answered {other}"),
         })
+    }
+
+    /// Makes every flow older.
+    ///
+    /// # Errors
+    /// When the maps can not be read or written.
+    pub fn age(&mut self, time: Duration) -> anyhow::Result<()> {
+        let time = u64::try_from(time.as_nanos())?;
+        for flows in &mut self.flows {
+            let entries: Vec<_> = flows.iter().collect::<Result<_, _>>()?;
+            for (key, value) in entries {
+                let mut flow: Flow = bytemuck::pod_read_unaligned(&value);
+                let Nanoseconds(seen) = flow.seen;
+                let earlier = seen.checked_sub(time);
+                flow.seen = Nanoseconds(earlier.context("the machine does not run for so long")?);
+                flows.insert(key, bytemuck::cast::<_, [u8; size_of::<Flow>()]>(flow), EXISTING)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes flow entries away.

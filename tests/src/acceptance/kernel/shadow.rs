@@ -1,6 +1,7 @@
 //! The library does what the kernel did, and says so if it would have done anything else.
 
 use anyhow::bail;
+use kproxy_common::Settings;
 
 use crate::acceptance::host;
 use crate::acceptance::simulation::{Fate, Hook};
@@ -19,9 +20,10 @@ pub(super) struct Shadow {
 }
 
 impl Shadow {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         let mut tables = MemoryTables::default();
         tables.pod_ranges = uplink::pod_ranges();
+        tables.settings = settings;
         Self { tables }
     }
 

@@ -20,6 +20,8 @@ mod tcp;
 mod udp;
 mod vacancies;
 
+pub use outside::silent;
+
 use std::net::SocketAddr;
 
 use kproxy_common::Family;

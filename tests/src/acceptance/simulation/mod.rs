@@ -64,8 +64,8 @@ pub trait Machine {
     fn program(&mut self, manifests: &str) -> anyhow::Result<()>;
     /// Lets a packet meet a hook: one, or with a segment size many in one (GSO).
     fn run(&mut self, hook: Hook, bytes: Vec<u8>, segment_size: u32) -> anyhow::Result<Fate>;
-    /// Lets time pass, where that is possible.
-    fn wait(&mut self, time: Duration);
+    /// Lets time pass.
+    fn wait(&mut self, time: Duration) -> anyhow::Result<()>;
     /// Takes flow entries away.
     fn evict(&mut self, half: Half) -> anyhow::Result<()>;
     /// Lets writes of flows fail, where that is possible.
@@ -135,10 +135,7 @@ impl<M: Machine> Simulation<M> {
                 Ok(())
             }
             Step::Bystander(bytes) => self.bystander(bytes),
-            Step::Wait(time) => {
-                self.machine.wait(*time);
-                Ok(())
-            }
+            Step::Wait(time) => self.machine.wait(*time),
             Step::Evict(half) => self.machine.evict(*half),
             Step::RefuseInserts(tries) => {
                 self.machine.refuse_inserts(*tries);
@@ -150,7 +147,7 @@ impl<M: Machine> Simulation<M> {
     fn ask(&mut self, ask: &Ask) -> anyhow::Result<()> {
         let mut counts = BTreeMap::new();
         for _ in 0..ask.times {
-            self.machine.wait(ask.pause);
+            self.machine.wait(ask.pause)?;
             let mut conversation = match ask.kept.and_then(|name| self.kept.remove(name)) {
                 Some(conversation) => conversation,
                 None => self.conversation(ask, ask.to),

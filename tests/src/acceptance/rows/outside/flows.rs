@@ -14,6 +14,8 @@ const NODE_PORT: u16 = 30_181;
 const THREE: [&str; 3] = ["web-1", "web-2", "web-3"];
 const ELSEWHERE: [&str; 2] = ["web-2", "web-3"];
 const HOUR: Duration = Duration::from_hours(1);
+/// Longer than a connection is remembered (`Settings::DEFAULT.tcp_idle`).
+const LONG: Duration = Duration::from_secs(86_401);
 
 pub(super) fn rows() -> Vec<Row> {
     [ports(), own(), beginnings(), lives(), policies()].concat()
@@ -217,7 +219,9 @@ fn beginnings() -> Vec<Row> {
     all.concat()
 }
 
-fn lives() -> Vec<Row> {
+/// Connections that are silent for so long, and live on; and such as are forgotten, since nothing was heard for so long.
+#[must_use]
+pub fn silent(short: Duration, long: Duration) -> Vec<Row> {
     let all = [
         uplink(&[Protocol::Tcp], |case| {
             let talk = at_node(case, 40_020);
@@ -226,12 +230,36 @@ fn lives() -> Vec<Row> {
             converse(row, &talk, case.protocol, reaches(&["web-2"]))
                 .step(talk.sends(Tcp::Fin, Then::ReachesSame))
                 .step(talk.answers(Tcp::Ack))
-                .step(Step::Wait(HOUR))
+                .step(Step::Wait(short))
                 .step(talk.answers(Tcp::Ack))
                 .step(talk.sends(Tcp::Ack, Then::ReachesSame))
                 .step(talk.answers(Tcp::Fin))
                 .step(talk.sends(Tcp::Ack, Then::ReachesSame))
         }),
+        uplink(&[Protocol::Tcp, Protocol::Sctp], |case| {
+            let talk = at_node(case, 40_024);
+            let row = Row::new("a connection that was silent for longer than a day is forgotten")
+                .state(web(&["web-2"]).sctp(8080).node_port(NODE_PORT));
+            converse(row, &talk, case.protocol, reaches(&["web-2"]))
+                .state(
+                    web(&["web-3"])
+                        .terminating(&["web-2"])
+                        .sctp(8080)
+                        .node_port(NODE_PORT),
+                )
+                .step(Step::Wait(short))
+                .step(talk.opens(case.protocol, Then::ReachesSame))
+                .step(Step::Wait(long))
+                .step(talk.opens(case.protocol, reaches(&["web-3"])))
+                .step(talk.is_opened(case.protocol))
+        }),
+    ];
+    all.concat()
+}
+
+fn lives() -> Vec<Row> {
+    let all = [
+        silent(HOUR, LONG),
         uplink(&[Protocol::Tcp, Protocol::Sctp], |case| {
             let talk = at_node(case, 40_021);
             let row = Row::new("3.08, 4.02 a connection to a backend elsewhere outlives its service")

@@ -14,6 +14,8 @@ use super::super::row::{Row, Via};
 use super::super::state::Protocol;
 use super::{Case, for_each};
 
+pub use flows::silent;
+
 pub(super) fn rows() -> Vec<Row> {
     [
         combinations::rows(),
