@@ -70,7 +70,8 @@ impl Headers {
             part: part(fragment, fragment & 0x1fff),
             ports: None,
             is_routed: false,
-            is_odd: false,
+            // As of more than the field can say, if it is many in one; and else of nothing.
+            is_odd: header[2..4] == [0, 0],
             kind: None,
             network: at,
             transport: at + length,
@@ -96,7 +97,7 @@ impl Headers {
             part: Part::Whole,
             ports: None,
             is_routed: false,
-            is_odd: false,
+            is_odd: header[4..6] == [0, 0],
             kind: None,
             network: at,
             transport: at + 40,
