@@ -136,9 +136,7 @@ impl Early {
                 continue;
             };
             // Which devices are hardware is not known yet: what is not wanted goes when they are told.
-            let is_wanted = Way::ALL
-                .into_iter()
-                .any(|wanted| wanted == way && self.mode.way(true) == Some(wanted));
+            let is_wanted = self.mode.way(true) == Some(way);
             if !is_wanted || self.put(programs, way, index).is_err() {
                 remove_link(&path)?;
             }

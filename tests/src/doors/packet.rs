@@ -34,7 +34,7 @@ pub(super) struct Headers {
     pub(super) ports: Option<(u16, u16)>,
     /// Whether addresses in the network header are not those that its checksums are about: it has other places to go to.
     pub(super) is_routed: bool,
-    /// Whether it has extension headers in disorder, or more than anybody has to walk.
+    /// Whether it has extension headers in disorder, or more than anybody has to walk, or says that it has no length.
     is_odd: bool,
     /// First byte behind the network headers.
     kind: Option<u8>,
