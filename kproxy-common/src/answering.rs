@@ -1,4 +1,5 @@
-//! Who may answer translated flows: what spares every other packet that leaves a lookup among them.
+//! Who may answer translated flows, and which ports of the node were asked: what spares every other packet that leaves the
+//! node, or is for the node itself, a lookup among them.
 
 use crate::address::{Address, Port, Protocol};
 use crate::check::check;
@@ -6,8 +7,9 @@ use crate::check::check;
 /// Places in [`Answering`].
 pub const PLACES: usize = 1 << 16;
 
-/// The value of `ANSWERING`: not 0 at the [`place`] of each backend that a flow was recorded for since the map was
-/// made. Several may share a place, and none is ever taken back: it says who can be passed over, not who is there.
+/// The value of `ANSWERING`: not 0 at the [`place`] of each backend, and of each port of the node or of an external
+/// address, that a flow was recorded for since the map was made. Several may share a place, and none is ever taken back: it says who can be passed
+/// over, not who is there.
 pub type Answering = [u8; PLACES];
 
 /// The place of an address and port.

@@ -1,6 +1,8 @@
 //! Packets that enter: requests of a pod, requests from outside, and answers for clients outside.
 
-use kproxy_common::{Address, AddressRole, Applies, Counter, DeviceFlags, Door, Flow, FlowState};
+use kproxy_common::{
+    Address, AddressRole, Applies, Counter, DeviceFlags, Door, Flow, FlowState, Tuple, answering,
+};
 
 use crate::begin;
 use crate::fragment;
@@ -106,7 +108,12 @@ fn request<P: Packet, T: Tables>(
     Scratch { segment, work, .. }: &mut Scratch,
     (door, role): (Door, AddressRole),
 ) -> Verdict {
-    let decided = match known::<P, T>(tables, segment, door, &mut work.flow) {
+    let known = if may_have_flow(tables, role, &segment.tuple) {
+        known::<P, T>(tables, segment, door, &mut work.flow)
+    } else {
+        None
+    };
+    let decided = match known {
         Some(verdict) => verdict,
         None if segment.is_later_fragment() => Verdict::DropFragment,
         None => begin(packet, tables, work, segment, (door, role)),
@@ -120,6 +127,25 @@ fn request<P: Packet, T: Tables>(
         fragment::note(tables, segment, &mut work.datagram, verdict);
     }
     verdict
+}
+
+/// Whether a packet may have a flow. Most of what the node gets itself has none, which costs it two bytes: nobody answers
+/// there, and nobody was asked here.
+#[inline(always)]
+fn may_have_flow<T: Tables>(tables: &T, role: AddressRole, tuple: &Tuple) -> bool {
+    is_of_service(role)
+        || tables.is_answering(answering::place(&tuple.source, tuple.source_port, tuple.protocol))
+        || tables.is_answering(answering::place(
+            &tuple.destination,
+            tuple.destination_port,
+            tuple.protocol,
+        ))
+}
+
+/// Whether an address is a service's, and not only the node's.
+#[inline(always)]
+const fn is_of_service(role: AddressRole) -> bool {
+    role.intersects(AddressRole::SERVICE.union(AddressRole::CLUSTER_IP))
 }
 
 /// What the packet is in a flow that is known and goes on.
@@ -197,6 +223,7 @@ fn from_pod<T: Tables>(
 ) -> Result<(), Verdict> {
     let door = Door::PodIngress;
     begin::choose(tables, work, segment, role, (door, Side::Inside))?;
+    note_asked(tables, role, &segment.tuple);
     if is_nobodys(tables, &segment.tuple.source) {
         return Err(Verdict::DropMartian);
     }
@@ -213,12 +240,13 @@ fn from_outside<P: Packet, T: Tables>(
     role: AddressRole,
 ) -> Result<(), Verdict> {
     // The middle of a connection to the node itself: most of what comes in here.
-    if !segment.begins() && !role.intersects(AddressRole::SERVICE.union(AddressRole::CLUSTER_IP)) {
+    if !segment.begins() && !is_of_service(role) {
         return Err(Verdict::Bystander);
     }
     let door = Door::UplinkIngress;
     let side = side(packet, tables, segment);
     begin::choose(tables, work, segment, role, (door, side))?;
+    note_asked(tables, role, &segment.tuple);
     if segment.tuple.source == segment.tuple.destination || is_nobodys(tables, &segment.tuple.source) {
         return Err(Verdict::DropMartian);
     }
@@ -238,6 +266,15 @@ fn from_outside<P: Packet, T: Tables>(
         return Err(Verdict::Bystander);
     }
     Ok(())
+}
+
+/// Notes that flows may lead to a port of an address that is the node's, or may become so.
+#[inline(always)]
+fn note_asked<T: Tables>(tables: &T, role: AddressRole, tuple: &Tuple) {
+    if !role.contains(AddressRole::CLUSTER_IP) {
+        let port = tuple.destination_port;
+        tables.note_answering(answering::place(&tuple.destination, port, tuple.protocol));
+    }
 }
 
 /// Whether the node may use the client's own port in its place: clients ask for no NodePort there, and no socket of the
@@ -310,8 +347,9 @@ fn depart<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Result<(
         return Err(Verdict::TimeExceeded);
     }
     let length = match packet.segment_size() {
-        0 => packet.length(),
         BY_FRAGS => 0,
+        // Whoever cuts fragments up as well says nothing of their headers.
+        payload if payload == 0 || segment.is_later_fragment() => packet.length(),
         payload => {
             let header = segment.header_length(packet).ok_or(Verdict::DropRewrite)?;
             (segment.offset() - P::NETWORK) as u32 + header + payload

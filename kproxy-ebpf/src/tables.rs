@@ -91,7 +91,8 @@ pub trait Tables {
     /// Removes an entry, if there is one.
     fn remove_flow(&self, age: Age, key: &Tuple);
 
-    /// `ANSWERING`: whether there may be flows whose backend has this [place](kproxy_common::answering::place).
+    /// `ANSWERING`: whether there may be flows whose backend, or whose service, has this
+    /// [place](kproxy_common::answering::place).
     fn is_answering(&self, place: u16) -> bool;
     /// Says from now on that there may be.
     fn note_answering(&self, place: u16);

@@ -6,9 +6,10 @@
 
 use std::io;
 
-use aya::maps::{Map, MapData, PerCpuArray};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
+use kproxy_common::answering::{self, Answering};
 use kproxy_common::{Affinity, AffinityKey, Counter, Door, Flow, PortSearch, SnatKey, Tuple, maps};
 use kproxy_ebpf::Age;
 
@@ -135,6 +136,7 @@ impl Pinned {
                 })?;
             load_program(|| classifier.load()).map_err(|source| OpenError::Program { program, source })?;
         }
+        expect_flows(&mut object)?;
         let flows = take(&mut object, maps::FLOWS)?;
         let flows_new = take(&mut object, maps::FLOWS_NEW)?;
         let affinity = take(&mut object, maps::AFFINITY)?;
@@ -153,6 +155,19 @@ impl Pinned {
             counters,
         })
     }
+}
+
+/// Has the copy look for the flows that it is given, whoever they lead to.
+fn expect_flows(object: &mut Ebpf) -> Result<(), OpenError> {
+    let map = object
+        .map_mut(maps::ANSWERING)
+        .ok_or_else(missing(maps::ANSWERING))?;
+    let failed = |error: MapError| map_error(maps::ANSWERING)(io::Error::other(error));
+    let mut answering: Array<_, Answering> = Array::try_from(map).map_err(failed)?;
+    let Ok(everybody) = Box::<Answering>::try_from(vec![1; answering::PLACES]) else {
+        unreachable!("it has that many places");
+    };
+    answering.set(0, everybody, 0).map_err(failed)
 }
 
 impl Trial {
