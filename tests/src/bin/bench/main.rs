@@ -9,6 +9,7 @@
 
 mod connections;
 mod contender;
+mod control;
 mod packets;
 mod plan;
 mod progress;
@@ -28,6 +29,9 @@ use plan::{Asked, Part, Plan};
 use progress::Progress;
 use samples::Samples;
 use stage::{Stage, Translator};
+
+/// Where everything runs that takes turns: what moves between processors differs from run to run.
+const CPU: usize = 0;
 
 /// Measures kproxy beside what it replaces.
 #[derive(Clone, Debug, Parser)]
@@ -71,8 +75,18 @@ fn measure(asked: &Asked) -> anyhow::Result<()> {
     let plan = asked.plan();
     let progress = Progress::start();
     let mut samples = Samples::default();
-    for size in plan.sizes.clone() {
+    let by_size = [Part::Connections, Part::Packets, Part::Streams];
+    let sizes = plan
+        .sizes
+        .iter()
+        .filter(|_| by_size.iter().any(|part| asked.wants(*part)));
+    for size in sizes.copied() {
         at_size(asked, &plan, size, &progress, &mut samples)?;
+    }
+    if asked.wants(Part::Control) {
+        progress.step("kproxy beside an API server");
+        control::agent(&plan, &progress, &mut samples)?;
+        control::rules(&plan, &progress, &mut samples)?;
     }
     for (subject, values) in samples.all() {
         let spread = samples::Spread::of(values);
@@ -101,7 +115,7 @@ fn at_size(
             continue;
         }
         progress.step(&format!("{size} services: {translator:?}"));
-        let stage = Stage::new(translator, size, 0, asked.kube_proxy.as_deref())?;
+        let stage = Stage::new(translator, size, CPU, asked.kube_proxy.as_deref())?;
         stages.push((translator, stage));
     }
     if asked.wants(Part::Connections) {
@@ -113,13 +127,12 @@ fn at_size(
     }
     if asked.wants(Part::Packets) {
         progress.step(&format!("{size} services: small packets"));
-        let processors = packets::Processors { node: 0, others: 1 };
         let lanes = stages
             .iter()
-            .map(|(translator, stage)| packets::Lane::new(*translator, stage, processors))
+            .map(|(translator, stage)| packets::Lane::new(*translator, stage, CPU))
             .collect::<anyhow::Result<Vec<_>>>()?;
         for round in 0..plan.rounds {
-            packets::round(&stages, &lanes, (size, round), (plan.turn, processors), samples)?;
+            packets::round(&stages, &lanes, (size, round), (plan.turn, CPU), samples)?;
             progress.round("rounds", round + 1, plan.rounds);
         }
     }

@@ -4,12 +4,16 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Host, Namespace, Process, Via};
 use kproxy_tests::manifests;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -289,7 +293,11 @@ fn program(
         }
         Translator::Nftables => {
             forget_soon(node.namespace())?;
-            let rules = nftables::everything(&services.all, node.v4());
+            let rules = nftables::everything(
+                &services.all,
+                node.v4(),
+                nftables::Choices::From([services.asked().number, count(services)]),
+            );
             load(node.namespace(), "nft", &["-f"], &rules)?;
             Ok(Running::Kernel)
         }
@@ -302,6 +310,11 @@ fn program(
             Ok(Running::KubeProxy { _proxy: proxy })
         }
     }
+}
+
+/// The number of the service whose pod is elsewhere.
+fn count(services: &Services) -> u32 {
+    services.all.last().map_or(0, |last| last.number)
 }
 
 /// Connections that were reset are forgotten before their ports come again: what conntrack does with a port that comes again
@@ -341,17 +354,38 @@ pub(crate) fn load(
 ) -> anyhow::Result<Duration> {
     let file = tempfile::NamedTempFile::new().context("cannot make a file for rules")?;
     fs::write(file.path(), rules).context("cannot write rules")?;
-    let limit = PROGRAMMED_WITHIN.as_secs().to_string();
     let (output, took) = namespace.run(|| -> anyhow::Result<_> {
         let start = Instant::now();
-        let output = Command::new("timeout")
-            .args([limit.as_str(), program])
+        let child = Command::new(program)
             .args(arguments)
             .arg(file.path())
-            .output()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
             .with_context(|| format!("cannot run {program}"))?;
-        Ok((output, start.elapsed()))
+        let id = Pid::from_raw(i32::try_from(child.id())?);
+        let (done, wait) = mpsc::channel::<()>();
+        let guard = thread::spawn(move || {
+            if wait.recv_timeout(PROGRAMMED_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // Gone just now.
+                let _ = kill(id, Signal::SIGKILL);
+            }
+        });
+        let output = child
+            .wait_with_output()
+            .with_context(|| format!("cannot wait for {program}"))?;
+        let took = start.elapsed();
+        drop(done);
+        // It only waits.
+        let _ = guard.join();
+        Ok((output, took))
     })??;
+    ensure!(
+        took < PROGRAMMED_WITHIN,
+        "{program} was not done after {} s",
+        PROGRAMMED_WITHIN.as_secs()
+    );
     let words = String::from_utf8_lossy(&output.stderr);
     let shown: String = words.chars().take(500).collect();
     ensure!(output.status.success(), "{program} ({}): {shown}", output.status);

@@ -57,8 +57,27 @@ add rule ip kube-proxy services ip daddr @nodeport-ips meta l4proto . th dport v
 add rule ip kube-proxy service-endpoints-check ip daddr . meta l4proto . th dport vmap @no-endpoint-services
 ";
 
+/// Which services get the choice between endpoints that kube-proxy gives all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choices {
+    /// Every one, as kube-proxy does.
+    All,
+    /// Those that are asked, by number. The kernel takes a time that is square in the number of choices to load them, minutes
+    /// for 30,000, and no packet to a service ever meets another's.
+    From([u32; 2]),
+}
+
+impl Choices {
+    fn has(self, service: &Service) -> bool {
+        match self {
+            Self::All => true,
+            Self::From(numbers) => service.endpoints.len() != 1 || numbers.contains(&service.number),
+        }
+    }
+}
+
 /// Everything from scratch, on a node with this address.
-pub(crate) fn everything(services: &[Service], node: Ipv4Addr) -> String {
+pub(crate) fn everything(services: &[Service], node: Ipv4Addr, choices: Choices) -> String {
     let mut text = BASE.to_owned();
     line(
         &mut text,
@@ -70,7 +89,7 @@ pub(crate) fn everything(services: &[Service], node: Ipv4Addr) -> String {
             for endpoint in &service.endpoints {
                 add_endpoint(&mut text, service, protocol, *endpoint);
             }
-            choice(&mut text, service, protocol);
+            choice(&mut text, service, protocol, choices.has(service));
             frontends(&mut text, service, protocol);
         }
         line(
@@ -93,7 +112,7 @@ pub(crate) fn change(old: &Service, new: &Service) -> String {
             &mut text,
             format_args!("flush chain {TABLE} {}", service_chain(new, protocol)),
         );
-        choice(&mut text, new, protocol);
+        choice(&mut text, new, protocol, true);
         let left = old.endpoints.iter().filter(|it| !new.endpoints.contains(it));
         for endpoint in left {
             let chain = endpoint_chain(new, protocol, *endpoint);
@@ -170,7 +189,7 @@ fn add_endpoint(text: &mut String, service: &Service, protocol: &str, endpoint: 
 }
 
 /// The rules of a service's chain.
-fn choice(text: &mut String, service: &Service, protocol: &str) {
+fn choice(text: &mut String, service: &Service, protocol: &str, by_chance: bool) {
     let (chain, address) = (service_chain(service, protocol), service.address());
     line(
         text,
