@@ -69,7 +69,7 @@ pub(crate) fn agent(plan: &Plan, progress: &Progress, samples: &mut Samples) -> 
 
 /// Rules of both kinds, each in a node of its own.
 pub(crate) fn rules(plan: &Plan, progress: &Progress, samples: &mut Samples) -> anyhow::Result<()> {
-    let (count, endpoints) = plan.scale;
+    let (count, endpoints) = plan.rules;
     let mut services: Vec<_> = (0..count)
         .map(|number| Service::stranger(number, endpoints))
         .collect();

@@ -10,6 +10,7 @@
 mod connections;
 mod contender;
 mod control;
+mod datapath;
 mod packets;
 mod plan;
 mod progress;
@@ -18,6 +19,7 @@ mod rules;
 mod samples;
 mod services;
 mod stage;
+mod streams;
 mod wire;
 mod worker;
 
@@ -83,6 +85,9 @@ fn measure(asked: &Asked) -> anyhow::Result<()> {
     for size in sizes.copied() {
         at_size(asked, &plan, size, &progress, &mut samples)?;
     }
+    if asked.wants(Part::Datapath) {
+        datapath::measure(&plan, &progress, &mut samples)?;
+    }
     if asked.wants(Part::Control) {
         progress.step("kproxy beside an API server");
         control::agent(&plan, &progress, &mut samples)?;
@@ -124,6 +129,10 @@ fn at_size(
             connections::round(&stages, (size, round), plan.turn, samples)?;
             progress.round("rounds", round + 1, plan.rounds);
         }
+    }
+    if asked.wants(Part::Streams) && Some(&size) == plan.streams_size() {
+        progress.step(&format!("{size} services: iperf3"));
+        streams::measure(&stages, size, plan, progress, samples)?;
     }
     if asked.wants(Part::Packets) {
         progress.step(&format!("{size} services: small packets"));

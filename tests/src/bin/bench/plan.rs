@@ -60,6 +60,17 @@ pub(crate) struct Plan {
     pub(crate) starts: u32,
     /// Rounds and packets of test runs.
     pub(crate) packets: (u32, u32),
+    /// Numbers of services for them.
+    pub(crate) packets_sizes: Vec<u32>,
+    /// Services and endpoints of each for transactions of rules: `nft` needs minutes for many.
+    pub(crate) rules: (u32, u32),
+}
+
+impl Plan {
+    /// Where streams are measured: what a stream carries does not depend on how many services there are.
+    pub(crate) fn streams_size(&self) -> Option<&u32> {
+        self.sizes.iter().filter(|size| **size <= 10_000).max()
+    }
 }
 
 impl Asked {
@@ -75,6 +86,8 @@ impl Asked {
                 changes: (5, 2),
                 starts: 1,
                 packets: (1, 100),
+                packets_sizes: vec![10],
+                rules: (20, 3),
             }
         } else if self.quick {
             Plan {
@@ -87,6 +100,8 @@ impl Asked {
                 changes: (500, 5),
                 starts: 1,
                 packets: (9, 50_000),
+                packets_sizes: vec![10, 30_000],
+                rules: (1000, 10),
             }
         } else {
             Plan {
@@ -99,6 +114,8 @@ impl Asked {
                 changes: (3000, 25),
                 starts: 3,
                 packets: (15, 200_000),
+                packets_sizes: vec![10, 30_000],
+                rules: (10_000, 10),
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::services::{NODE_PORT, PORT, Services, TARGET};
 use crate::wire::Sink;
 
 /// What starting and ending may take.
-const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
 /// What programming may take.
 pub(crate) const PROGRAMMED_WITHIN: Duration = Duration::from_secs(180);
 /// Services in one file of manifests.
@@ -110,8 +110,11 @@ impl Stage {
         prepare(&cluster)?;
         let port = cluster.node(NODE).host().device();
         let sink = cluster.switch().run(|| Sink::new(port, TARGET))??;
-        let servers = [NEAR, FAR].map(|pod| serve(cluster.pod(pod), cpu));
-        let servers = servers.into_iter().collect::<anyhow::Result<_>>()?;
+        let servers = vec![
+            serve(cluster.pod(NEAR), cpu, &[])?,
+            // Its port is iperf3's by TCP.
+            serve(cluster.pod(FAR), cpu, &["--datagrams"])?,
+        ];
         let running = program(translator, &cluster, &services, kube_proxy)?;
         let stage = Self {
             translator,
@@ -158,6 +161,11 @@ impl Stage {
     /// The end of the node's cable in the switch.
     pub(crate) fn port(&self) -> &str {
         self.node().device()
+    }
+
+    /// The processor that everything runs on.
+    pub(crate) const fn cpu(&self) -> usize {
+        self.cpu
     }
 
     /// What counts at that end.
@@ -213,8 +221,9 @@ fn arguments(cpu: usize, part: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn serve(host: &Host, cpu: usize) -> anyhow::Result<Process> {
-    let part = ["serve".to_owned(), TARGET.to_string()];
+fn serve(host: &Host, cpu: usize, flags: &[&str]) -> anyhow::Result<Process> {
+    let mut part = vec!["serve".to_owned(), TARGET.to_string()];
+    part.extend(flags.iter().map(|&flag| flag.to_owned()));
     let server = host.run_program(Via::Packet, &myself()?, &arguments(cpu, &part))?;
     let listens = server.stdout().wait_for(BOUND, |_| Some(()));
     listens.with_context(|| format!("{}: {}", host.name(), server.stderr().text()))?;

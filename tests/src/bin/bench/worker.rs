@@ -23,6 +23,9 @@ pub(crate) enum Part {
     Serve {
         /// The port.
         port: u16,
+        /// By UDP alone.
+        #[arg(long)]
+        datagrams: bool,
     },
     /// Connects and closes, one connection after another.
     Connect {
@@ -66,7 +69,7 @@ pub(crate) struct Said {
 pub(crate) fn play(part: &Part, cpu: usize) -> anyhow::Result<()> {
     stay(cpu)?;
     match *part {
-        Part::Serve { port } => serve(port),
+        Part::Serve { port, datagrams } => serve(port, datagrams),
         Part::Connect { to, milliseconds } => {
             say(&repeat(Duration::from_millis(milliseconds), || connect(to))?)
         }
@@ -93,17 +96,15 @@ fn say(said: &Said) -> anyhow::Result<()> {
 }
 
 /// One connection at a time: that is how they come.
-fn serve(port: u16) -> anyhow::Result<()> {
-    let any = std::net::Ipv4Addr::UNSPECIFIED;
-    let listener = TcpListener::bind((any, port)).with_context(|| format!("cannot listen at port {port}"))?;
-    let datagrams = UdpSocket::bind((any, port)).with_context(|| format!("cannot listen at port {port}"))?;
-    std::thread::spawn(move || {
-        let mut bytes = [0; 64];
-        while let Ok((length, from)) = datagrams.recv_from(&mut bytes) {
-            // A client that is gone is no reason to end.
-            let _ = datagrams.send_to(&bytes[..length], from);
-        }
-    });
+fn serve(port: u16, datagrams: bool) -> anyhow::Result<()> {
+    let any = (std::net::Ipv4Addr::UNSPECIFIED, port);
+    let socket = UdpSocket::bind(any).with_context(|| format!("cannot listen at port {port}"))?;
+    if datagrams {
+        println!("listening");
+        return send_back(&socket);
+    }
+    let listener = TcpListener::bind(any).with_context(|| format!("cannot listen at port {port}"))?;
+    std::thread::spawn(move || send_back(&socket));
     println!("listening");
     loop {
         let (mut stream, _) = listener.accept().context("cannot accept")?;
@@ -111,6 +112,15 @@ fn serve(port: u16) -> anyhow::Result<()> {
         let mut byte = [0];
         // A client that is done resets its connection.
         while matches!(stream.read(&mut byte), Ok(1)) && stream.write_all(&byte).is_ok() {}
+    }
+}
+
+fn send_back(socket: &UdpSocket) -> anyhow::Result<()> {
+    let mut bytes = [0; 64];
+    loop {
+        let (length, from) = socket.recv_from(&mut bytes).context("cannot receive")?;
+        // A client that is gone is no reason to end.
+        let _ = socket.send_to(&bytes[..length], from);
     }
 }
 
