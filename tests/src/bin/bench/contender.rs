@@ -22,8 +22,15 @@ pub(crate) const IPTABLES: &str = "iptables";
 pub(crate) const NFTABLES: &str = "nftables";
 pub(crate) const KUBE_PROXY: &str = "kube-proxy";
 
+/// kproxy where no door is asked.
+pub(crate) const KPROXY: &str = "kproxy";
+/// The program that others are compared with where programs are.
+pub(crate) const EMPTY: &str = "empty program";
+
 /// In the order of tables and colours.
-pub(crate) const ORDER: [&str; 8] = [DIRECT, SOCKET, POD, TC, XDP, IPTABLES, NFTABLES, KUBE_PROXY];
+pub(crate) const ORDER: [&str; 10] = [
+    EMPTY, KPROXY, DIRECT, SOCKET, POD, TC, XDP, IPTABLES, NFTABLES, KUBE_PROXY,
+];
 
 const fn by(name: &'static str, translator: Translator, via: Via) -> Contender {
     Contender {

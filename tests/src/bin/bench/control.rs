@@ -8,17 +8,21 @@ use kproxy_tests::cluster::Cluster;
 use kproxy_tests::cluster::process::binary;
 use serde::Deserialize;
 
-use crate::contender::{IPTABLES, NFTABLES};
+use crate::contender::{IPTABLES, KPROXY, NFTABLES};
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::results::LeftOut;
 use crate::rules::nftables::Choices;
 use crate::rules::{iptables, nftables};
 use crate::samples::{Metric, Samples};
 use crate::services::Service;
 use crate::stage::{NODE, load};
 
-/// How the agent is called here: by no door.
-pub(crate) const KPROXY: &str = "kproxy";
+const RESTORE: &str = "iptables-restore";
+/// How long one transaction may take.
+const WITHIN: Duration = Duration::from_secs(120);
+/// Services in one of several transactions, where one of all takes too long.
+const IN_A_PART: usize = 500;
 
 /// What `bench-scale --json` says.
 #[derive(Debug, Deserialize)]
@@ -68,7 +72,12 @@ pub(crate) fn agent(plan: &Plan, progress: &Progress, samples: &mut Samples) -> 
 }
 
 /// Rules of both kinds, each in a node of its own.
-pub(crate) fn rules(plan: &Plan, progress: &Progress, samples: &mut Samples) -> anyhow::Result<()> {
+pub(crate) fn rules(
+    plan: &Plan,
+    progress: &Progress,
+    samples: &mut Samples,
+    left_out: &mut Vec<LeftOut>,
+) -> anyhow::Result<()> {
     let (count, endpoints) = plan.rules;
     let mut services: Vec<_> = (0..count)
         .map(|number| Service::stranger(number, endpoints))
@@ -78,44 +87,65 @@ pub(crate) fn rules(plan: &Plan, progress: &Progress, samples: &mut Samples) -> 
         .node("second", |node| node)
         .build()?;
     let [first, second] = [NODE, "second"].map(|name| cluster.node(name).host());
+    let title = format!("{count} services x {endpoints} endpoints");
+    progress.step(&format!("{title}: nftables from nothing"));
     let all = nftables::everything(&services, first.v4(), Choices::All);
-    progress.step(&format!(
-        "{count} services x {endpoints} endpoints: nftables from nothing"
-    ));
-    let took = load(first.namespace(), "nft", &["-f"], &all)?;
-    samples.add(Metric::Everything, count, NFTABLES, took.as_secs_f64());
-    progress.step(&format!(
-        "{count} services x {endpoints} endpoints: iptables from nothing"
-    ));
-    let took = load(
-        second.namespace(),
-        "iptables-restore",
-        &["--noflush"],
-        &iptables::everything(&services),
-    )?;
-    samples.add(Metric::Everything, count, IPTABLES, took.as_secs_f64());
-    progress.step("single changes of rules");
+    let took = load(first.namespace(), "nft", &["-f"], &all, WITHIN)?;
+    samples.add(
+        Metric::Everything,
+        count,
+        NFTABLES,
+        took.unwrap_or(WITHIN).as_secs_f64(),
+    );
+    if took.is_none() {
+        left_out.push(LeftOut {
+            what: format!("nftables, everything from scratch, {title}"),
+            reason: format!(
+                "ended after {} s; the figure is the least that it takes",
+                WITHIN.as_secs()
+            ),
+        });
+        progress.step(&format!("{title}: nftables in parts, for single changes"));
+        let parts = services.chunks(IN_A_PART);
+        let parts = parts.map(|part| nftables::these(part, Choices::All));
+        for part in std::iter::once(nftables::base(first.v4())).chain(parts) {
+            let took = load(first.namespace(), "nft", &["-f"], &part, WITHIN)?;
+            took.context("nft does not load rules in parts either")?;
+        }
+    }
+    progress.step(&format!("{title}: iptables from nothing"));
+    let all = iptables::everything(&services);
+    let took = load(second.namespace(), RESTORE, &["--noflush"], &all, WITHIN)?;
+    let has_iptables = took.is_some();
+    if let Some(took) = took {
+        samples.add(Metric::Everything, count, IPTABLES, took.as_secs_f64());
+    } else {
+        left_out.push(LeftOut {
+            what: format!("iptables, {title}"),
+            reason: format!("{RESTORE} was not done after {} s", WITHIN.as_secs()),
+        });
+    }
+    progress.step(&format!("{title}: single changes of rules"));
     for change in 0..plan.changes.1 {
         // The stride of `bench-scale`, so that neighbours in time are none in memory.
         let index = (change as usize * 7919) % services.len();
         let old = services[index].clone();
         let new = &mut services[index];
         new.endpoints.remove(0);
-        let next = (count * endpoints + change) | 0x6440_0000;
-        new.endpoints.push(next.into());
-        let mut add =
-            |name, took: Duration| samples.add(Metric::Change, count, name, took.as_secs_f64() * 1e3);
-        add(
-            NFTABLES,
-            load(first.namespace(), "nft", &["-f"], &nftables::change(&old, new))?,
-        );
-        let took = load(
-            second.namespace(),
-            "iptables-restore",
-            &["--noflush"],
-            &iptables::change(&old, new),
-        )?;
-        add(IPTABLES, took);
+        new.endpoints
+            .push(Service::new_endpoint(count * endpoints + change));
+        let mut add = |name, took: Option<Duration>| {
+            let took = took.context("a single change was not done in time")?;
+            samples.add(Metric::Change, count, name, took.as_secs_f64() * 1e3);
+            anyhow::Ok(())
+        };
+        let rules = nftables::change(&old, new);
+        add(NFTABLES, load(first.namespace(), "nft", &["-f"], &rules, WITHIN)?)?;
+        if has_iptables {
+            let rules = iptables::change(&old, new);
+            let took = load(second.namespace(), RESTORE, &["--noflush"], &rules, WITHIN)?;
+            add(IPTABLES, took)?;
+        }
         progress.round("changes", change + 1, plan.changes.1);
     }
     Ok(())

@@ -11,7 +11,6 @@ use crate::progress::Progress;
 use crate::samples::{Metric, Samples};
 
 /// Names of `bench-datapath` that bounds speak of.
-pub(crate) const EMPTY: &str = "empty program";
 pub(crate) const SMALL_LOOKUP: &str = "one small lookup";
 pub(crate) const BYSTANDERS: [&str; 2] = ["bystander, from a pod", "bystander, to a pod"];
 pub(crate) const BYSTANDER_OWN: &str = "bystander, to the node";

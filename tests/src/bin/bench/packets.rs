@@ -39,6 +39,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(translator: Translator, stage: &Stage, processor: usize) -> anyhow::Result<Self> {
+        stage.sink()?;
         let node = stage.node();
         let outside = stage.cluster.client(OUTSIDE);
         let thread = own_thread(node.namespace(), "eth0", processor)?;
@@ -80,15 +81,16 @@ impl Lane {
         self.open_flows(stage)?;
         stage.cluster.switch().run(|| {
             worker::stay(processor)?;
+            let sink = stage.sink()?;
             let source = Source::new(stage.port(), &self.datagram)?;
             source.send(BURST)?;
-            let (start, busy, count) = (Instant::now(), self.busy()?, stage.sink().count()?);
+            let (start, busy, count) = (Instant::now(), self.busy()?, sink.count()?);
             let mut sent = 0;
             while start.elapsed() < turn {
                 source.send(BURST)?;
                 sent += BURST;
             }
-            let (spent, passed) = (self.busy()? - busy, stage.sink().count()? - count);
+            let (spent, passed) = (self.busy()? - busy, sink.count()? - count);
             let passed = u32::try_from(passed).context("more packets than a benchmark sends")?;
             ensure!(
                 passed >= sent - sent / 100,

@@ -107,8 +107,8 @@ impl Asked {
             Plan {
                 name: "full",
                 sizes: vec![1, 1000, 10_000, 30_000],
-                rounds: 15,
-                turn: Duration::from_millis(500),
+                rounds: 11,
+                turn: Duration::from_millis(400),
                 streams: (7, 3),
                 scale: (10_000, 10),
                 changes: (3000, 25),

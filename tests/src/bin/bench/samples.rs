@@ -191,10 +191,27 @@ impl Spread {
         Some(Self { least, median, most })
     }
 
+    /// One figure.
+    pub(crate) const fn only(value: f64) -> Self {
+        Self {
+            least: value,
+            median: value,
+            most: value,
+        }
+    }
+
     /// Whether every sample of one is above every sample of the other. Only then one is called better.
     pub(crate) fn is_apart_from(&self, other: &Self) -> bool {
         self.least > other.most || self.most < other.least
     }
+}
+
+/// What so many of a thousand samples do not exceed.
+pub(crate) fn per_mille(values: &[f64], share: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() * share).div_ceil(1000).max(1) - 1;
+    sorted.get(rank).copied().unwrap_or_default()
 }
 
 /// The ratios of two contenders in each round: what disturbed a round disturbed both.

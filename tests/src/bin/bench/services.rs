@@ -47,6 +47,11 @@ impl Service {
         }
     }
 
+    /// The endpoint of this number, for one that leaves.
+    pub(crate) const fn new_endpoint(number: u32) -> Ipv4Addr {
+        Ipv4Addr::from_bits(FIRST_STRANGER + number)
+    }
+
     /// The Service and its slice.
     pub(crate) fn objects(&self) -> [Value; 2] {
         let Self {

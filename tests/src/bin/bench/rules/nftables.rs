@@ -78,11 +78,22 @@ impl Choices {
 
 /// Everything from scratch, on a node with this address.
 pub(crate) fn everything(services: &[Service], node: Ipv4Addr, choices: Choices) -> String {
+    base(node) + &these(services, choices)
+}
+
+/// What is there without any service.
+pub(crate) fn base(node: Ipv4Addr) -> String {
     let mut text = BASE.to_owned();
     line(
         &mut text,
         format_args!("add element {TABLE} nodeport-ips {{ {node} }}"),
     );
+    text
+}
+
+/// These services more.
+pub(crate) fn these(services: &[Service], choices: Choices) -> String {
+    let mut text = String::new();
     for service in services {
         for protocol in service.protocols {
             chains(&mut text, service, protocol);
@@ -197,6 +208,11 @@ fn choice(text: &mut String, service: &Service, protocol: &str, by_chance: bool)
             "add rule {TABLE} {chain} ip daddr {address} {protocol} dport {PORT} ip saddr != {PODS} jump mark-for-masquerade"
         ),
     );
+    if let ([only], false) = (service.endpoints.as_slice(), by_chance) {
+        let only = endpoint_chain(service, protocol, *only);
+        line(text, format_args!("add rule {TABLE} {chain} goto {only}"));
+        return;
+    }
     let places =
         service.endpoints.iter().enumerate().map(|(index, endpoint)| {
             format!("{index} : goto {}", endpoint_chain(service, protocol, *endpoint))
