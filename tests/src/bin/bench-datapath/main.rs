@@ -5,6 +5,7 @@
 //! what a network card would see.
 
 mod baseline;
+mod early;
 mod stack;
 mod subjects;
 #[expect(
@@ -31,16 +32,33 @@ struct Arguments {
     /// Measurements of each case, one after another in turn.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Services besides those that are asked.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=60_000))]
+    services: u32,
+    /// One object of JSON instead of words: nanoseconds by name.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { repeat, rounds } = Arguments::parse();
-    let mut subjects = Subjects::set_up()?;
+    let Arguments {
+        repeat,
+        rounds,
+        services,
+        json,
+    } = Arguments::parse();
+    let mut subjects = Subjects::set_up(services)?;
     let mut samples = Subject::ALL.map(|_| Vec::new());
     for _ in 0..rounds {
         for (subject, samples) in Subject::ALL.into_iter().zip(&mut samples) {
             samples.push(subjects.measure(subject, repeat)?);
         }
+    }
+    if json {
+        let names = Subject::ALL.map(Subject::name);
+        let samples: BTreeMap<_, _> = names.into_iter().zip(samples).collect();
+        println!("{}", serde_json::to_string(&samples)?);
+        return Ok(());
     }
     for samples in &mut samples {
         samples.sort_by(f64::total_cmp);

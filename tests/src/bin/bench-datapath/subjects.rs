@@ -12,12 +12,13 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use kproxy::dataplane::Dataplane;
-use kproxy_tests::acceptance::kernel::{place::Place, programs::Programs};
+use kproxy_tests::acceptance::kernel::{network::Network, place::Place, programs::Programs};
 use kproxy_tests::acceptance::row::Half;
 use kproxy_tests::acceptance::world::NODE;
 use kproxy_tests::host::Programmer;
 use kproxy_tests::host::frame::{Frame, Tcp, Transport};
 
+use super::early::{self, Early, Which};
 use super::{baseline, sys};
 
 const TC_ACT_UNSPEC: u32 = u32::MAX;
@@ -36,6 +37,8 @@ pub(crate) struct Subjects {
     programs: Programs,
     empty: OwnedFd,
     lookup: OwnedFd,
+    small_lookup: OwnedFd,
+    early: Early,
     _dataplane: Dataplane,
     // Last: removes what the others pinned.
     _place: Place,
@@ -51,10 +54,15 @@ pub(crate) enum Subject {
     New,
     Established,
     Reply,
+    SmallLookup,
+    BystanderOwn,
+    EarlyEmpty,
+    EarlyFloor,
+    EarlyEstablished,
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Empty,
         Self::Lookup,
         Self::BystanderIngress,
@@ -62,6 +70,11 @@ impl Subject {
         Self::New,
         Self::Established,
         Self::Reply,
+        Self::SmallLookup,
+        Self::BystanderOwn,
+        Self::EarlyEmpty,
+        Self::EarlyFloor,
+        Self::EarlyEstablished,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -73,20 +86,34 @@ impl Subject {
             Self::New => "new flow",
             Self::Established => "established",
             Self::Reply => "reply",
+            Self::SmallLookup => "one small lookup",
+            Self::BystanderOwn => "bystander, to the node",
+            Self::EarlyEmpty => "XDP: empty program",
+            Self::EarlyFloor => "XDP: LRU lookup and FIB",
+            Self::EarlyEstablished => "XDP: established",
         }
     }
 }
 
 impl Subjects {
-    pub(crate) fn set_up() -> anyhow::Result<Self> {
-        let place = Place::new()?;
+    /// With so many services besides those that are asked. This thread moves to a network namespace of its own.
+    pub(crate) fn set_up(services: u32) -> anyhow::Result<Self> {
+        let network = Network::enter()?;
+        let mut place = Place::new()?;
+        place.options.sizes.slots = (2 * services).max(place.options.sizes.slots);
+        place.options.sizes.backends = (2 * services).max(place.options.sizes.backends);
         let (mut dataplane, _) = Dataplane::open(&place.options)?;
         let mut programmer = Programmer::new(NODE, place.options.sizes.capacity());
-        dataplane.apply(&programmer.plan(MANIFESTS)?)?;
+        let manifests = [MANIFESTS.to_owned(), early::manifests(), strangers(services)].join("\n---\n");
+        dataplane.apply(&programmer.plan(&manifests)?)?;
+        let mut programs = Programs::load(&place)?;
+        let early = Early::set_up(&place, &network, &mut programs)?;
         let subjects = Self {
-            programs: Programs::load(&place)?,
+            programs,
+            early,
             empty: baseline::empty().context("cannot load an empty program")?,
             lookup: baseline::lookup(&place)?,
+            small_lookup: baseline::small_lookup(&place)?,
             _dataplane: dataplane,
             _place: place,
         };
@@ -109,6 +136,11 @@ impl Subjects {
             Subject::New => self.time_new(),
             Subject::Established => time(self.ingress()?, &packet(CLIENT, SERVICE)?, repeat),
             Subject::Reply => time(self.egress()?, &packet(OTHER_SERVICE, CLIENT)?, repeat),
+            Subject::SmallLookup => time(self.small_lookup.as_fd(), &packet(CLIENT, NEIGHBOUR)?, repeat),
+            Subject::BystanderOwn => time(self.ingress()?, &packet(CLIENT, early::NODE_ITSELF)?, repeat),
+            Subject::EarlyEmpty => self.early.measure(Which::Empty, repeat),
+            Subject::EarlyFloor => self.early.measure(Which::Floor, repeat),
+            Subject::EarlyEstablished => self.early.measure(Which::Established, repeat),
         }
     }
 
@@ -151,14 +183,39 @@ impl Subjects {
             let mut client: SocketAddr = CLIENT.parse()?;
             client.set_port(port);
             let bytes = Frame::new(client, SERVICE.parse()?, Transport::Tcp(Tcp::Syn)).bytes()?;
-            idle += u64::from(sys::run(self.empty.as_fd(), &bytes, None, 1)?.nanoseconds);
-            total += u64::from(sys::run(ingress, &bytes, None, 1)?.nanoseconds);
+            idle += u64::from(sys::run(self.empty.as_fd(), &bytes, &[], None, 1)?.nanoseconds);
+            total += u64::from(sys::run(ingress, &bytes, &[], None, 1)?.nanoseconds);
         }
         self.programs.evict(Half::Both)?;
         self.open_circle()?;
+        self.early.open(&self.programs)?;
         let spent = u32::try_from(total.saturating_sub(idle))?;
         Ok(f64::from(spent) / f64::from(NEW))
     }
+}
+
+/// Services that nobody asks, with one endpoint each.
+fn strangers(count: u32) -> String {
+    let service = |number: u32| {
+        let [_, high, middle, low] = number.to_be_bytes();
+        format!(
+            "\
+apiVersion: v1
+kind: Service
+metadata: {{name: s{number}, namespace: default}}
+spec: {{clusterIP: 10.{clusters}.{middle}.{low}, clusterIPs: [10.{clusters}.{middle}.{low}], ipFamilies: [IPv4], ports: [{{port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: s{number}, namespace: default, labels: {{kubernetes.io/service-name: s{number}}}}}
+addressType: IPv4
+ports: [{{name: '', port: 8080, protocol: TCP}}]
+endpoints: [{{addresses: [100.{endpoints}.{middle}.{low}], conditions: {{ready: true}}}}]",
+            clusters = 100 + u32::from(high),
+            endpoints = 64 + u32::from(high),
+        )
+    };
+    (0..count).map(service).collect::<Vec<_>>().join("\n---\n")
 }
 
 fn packet(source: &str, destination: &str, kind: Tcp) -> anyhow::Result<Vec<u8>> {
@@ -167,7 +224,8 @@ fn packet(source: &str, destination: &str, kind: Tcp) -> anyhow::Result<Vec<u8>>
 
 fn step(program: BorrowedFd<'_>, packet: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut out = vec![0; packet.len()];
-    let ran = sys::run(program, packet, Some(&mut out), 1).context("the kernel does not run the program")?;
+    let ran =
+        sys::run(program, packet, &[], Some(&mut out), 1).context("the kernel does not run the program")?;
     ensure!(
         ran.return_value == TC_ACT_UNSPEC,
         "it returned {}",
@@ -179,6 +237,6 @@ fn step(program: BorrowedFd<'_>, packet: &[u8]) -> anyhow::Result<Vec<u8>> {
 /// By the clock outside: the kernel's own answer is rounded to whole nanoseconds.
 fn time(program: BorrowedFd<'_>, packet: &[u8], repeat: u32) -> anyhow::Result<f64> {
     let start = Instant::now();
-    sys::run(program, packet, None, repeat).context("the kernel does not run the program")?;
+    sys::run(program, packet, &[], None, repeat).context("the kernel does not run the program")?;
     Ok(start.elapsed().as_secs_f64() * 1e9 / f64::from(repeat))
 }

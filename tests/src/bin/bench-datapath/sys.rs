@@ -3,10 +3,17 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_MAP_TYPE_PROG_ARRAY: u32 = 3;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+const BPF_PROG_TYPE_XDP: u32 = 6;
+/// These two as the data plane's program has them: a program calls only what is like itself.
+const BPF_XDP: u32 = 37;
+const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 
 // The first fields of `union bpf_attr` and `struct bpf_prog_info` (include/uapi/linux/bpf.h); the kernel takes what is
 // not there for zero.
@@ -17,6 +24,31 @@ struct Load {
     instruction_count: u32,
     instructions: u64,
     license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    device: u32,
+    attach_type: u32,
+}
+
+#[repr(C)]
+struct MapCreate {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    entries: u32,
+}
+
+#[repr(C)]
+struct MapUpdate {
+    map: i32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 #[repr(C)]
@@ -29,6 +61,10 @@ struct TestRun {
     data_out: u64,
     repeat: u32,
     nanoseconds: u32,
+    context_in_length: u32,
+    context_out_length: u32,
+    context_in: u64,
+    context_out: u64,
 }
 
 #[repr(C)]
@@ -50,15 +86,60 @@ struct ProgramInfo {
     translated: u64,
 }
 
-/// Loads instructions as a TC program.
-pub(crate) fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
+/// What a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tc,
+    Xdp,
+}
+
+/// Loads instructions as a program.
+pub(crate) fn load(kind: Kind, instructions: &[u64]) -> io::Result<OwnedFd> {
+    let (kind, flags, attach_type) = match kind {
+        Kind::Tc => (BPF_PROG_TYPE_SCHED_CLS, 0, 0),
+        Kind::Xdp => (BPF_PROG_TYPE_XDP, BPF_F_XDP_HAS_FRAGS, BPF_XDP),
+    };
     let mut request = Load {
-        kind: BPF_PROG_TYPE_SCHED_CLS,
+        kind,
         instruction_count: length(instructions.len()),
         instructions: instructions.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags,
+        name: [0; 16],
+        device: 0,
+        attach_type,
     };
-    let descriptor = bpf(BPF_PROG_LOAD, &mut request)?;
+    owned(bpf(BPF_PROG_LOAD, &mut request)?)
+}
+
+/// A map of programs to call, by number.
+pub(crate) fn program_array(programs: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
+    let mut request = MapCreate {
+        kind: BPF_MAP_TYPE_PROG_ARRAY,
+        key_size: 4,
+        value_size: 4,
+        entries: length(programs.len()),
+    };
+    let array = owned(bpf(BPF_MAP_CREATE, &mut request)?)?;
+    for (number, program) in programs.iter().enumerate() {
+        let (key, value) = (length(number), program.as_raw_fd());
+        let mut request = MapUpdate {
+            map: array.as_raw_fd(),
+            padding: 0,
+            key: (&raw const key) as u64,
+            value: (&raw const value) as u64,
+            flags: 0,
+        };
+        bpf(BPF_MAP_UPDATE_ELEM, &mut request)?;
+    }
+    Ok(array)
+}
+
+fn owned(descriptor: i32) -> io::Result<OwnedFd> {
     // SAFETY: the call has just returned it, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
@@ -73,6 +154,7 @@ pub(crate) struct Ran {
 pub(crate) fn run(
     program: BorrowedFd<'_>,
     packet: &[u8],
+    context: &[u8],
     out: Option<&mut [u8]>,
     repeat: u32,
 ) -> io::Result<Ran> {
@@ -89,6 +171,14 @@ pub(crate) fn run(
         data_out,
         repeat,
         nanoseconds: 0,
+        context_in_length: length(context.len()),
+        context_out_length: 0,
+        context_in: if context.is_empty() {
+            0
+        } else {
+            context.as_ptr() as u64
+        },
+        context_out: 0,
     };
     bpf(BPF_PROG_TEST_RUN, &mut request)?;
     Ok(Ran {

@@ -1,5 +1,6 @@
 //! The agent under measurement, and what its log says.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -118,5 +119,34 @@ impl Agent {
         });
         let lines = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
         Ok(lines.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Bytes that are resident.
+    pub(crate) fn resident(&self) -> anyhow::Result<u64> {
+        let memory = self.memory()?;
+        let words = memory.split(", ").find_map(|line| line.strip_prefix("VmRSS: "));
+        let kilobytes = words.and_then(|words| words.strip_suffix(" kB"));
+        let kilobytes: u64 = kilobytes
+            .context("the kernel does not say what is resident")?
+            .parse()?;
+        Ok(kilobytes * 1024)
+    }
+
+    /// Bytes of the maps that it holds, as the kernel counts them (`bpf_map_show_fdinfo`).
+    pub(crate) fn maps(&self) -> anyhow::Result<u64> {
+        let id = self.process.id().context("the agent has ended")?;
+        let mut maps = BTreeMap::new();
+        for entry in std::fs::read_dir(format!("/proc/{id}/fdinfo")).context("listing its descriptors")? {
+            // A descriptor may be closed meanwhile.
+            let text = std::fs::read_to_string(entry?.path()).unwrap_or_default();
+            let field = |name: &str| {
+                let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+                lines.find(|(it, _)| *it == name)?.1.trim().parse::<u64>().ok()
+            };
+            if let (Some(map), Some(bytes)) = (field("map_id"), field("memlock")) {
+                maps.insert(map, bytes);
+            }
+        }
+        Ok(maps.into_values().sum())
     }
 }

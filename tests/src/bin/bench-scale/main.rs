@@ -32,6 +32,9 @@ struct Arguments {
     /// Pause between changes in milliseconds.
     #[arg(long, default_value_t = 2)]
     pause: u64,
+    /// One object of JSON instead of words.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
@@ -53,23 +56,29 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         endpoints,
         changes,
         pause,
+        json,
     } = arguments;
+    let say = |words: String| {
+        if !json {
+            println!("{words}");
+        }
+    };
     let place = Place::new(u64::from(services) * u64::from(endpoints))?;
     let server = ApiServer::start_in_process(&Options::default())?;
     let mut cluster = Cluster::new(services, endpoints);
     cluster::fill(&server, &cluster)?;
-    println!("{services} services x {endpoints} endpoints");
+    say(format!("{services} services x {endpoints} endpoints"));
 
     let started = Instant::now();
     let mut agent = Agent::start(&place, &server)?;
     let first = agent.programmed().await?;
-    println!(
+    say(format!(
         "  first sync: {:.1?} from the last list to the last of {} map writes, {:.1?} after the start of the process",
         first.took,
         first.writes,
         started.elapsed()
-    );
-    println!("  memory after it: {}", agent.memory()?);
+    ));
+    say(format!("  memory after it: {}", agent.memory()?));
 
     let client = server.client()?;
     let mut samples = Vec::new();
@@ -87,6 +96,16 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         samples.push(sample.took);
         writes.push(sample.writes);
     }
+    if json {
+        let said = serde_json::json!({
+            "first_micros": micros(first.took),
+            "change_micros": samples.into_iter().map(micros).collect::<Vec<_>>(),
+            "resident_bytes": agent.resident()?,
+            "map_bytes": agent.maps()?,
+        });
+        println!("{said}");
+        return Ok(());
+    }
     println!("  {changes} changes of one EndpointSlice, from its arrival to the last map write:");
     println!("    {}", Distribution::new(samples));
     println!(
@@ -96,4 +115,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     println!("  memory after them: {}", agent.memory()?);
     Ok(())
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

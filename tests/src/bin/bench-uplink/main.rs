@@ -4,15 +4,14 @@
 //! Client, nodes and pod share one processor of this machine: compare the figures with each other. On several, packets of
 //! one stream overtake each other whenever the scheduler moves one of its ends.
 
-mod iperf;
 mod scene;
 
 use anyhow::ensure;
 use clap::Parser;
 use kproxy_tests::acceptance::world::FAMILIES;
+use kproxy_tests::bench::IperfRun as Run;
 use kproxy_tests::offloads::{self, Offloads};
 
-use iperf::Run;
 use scene::{Scene, Stream, Way};
 
 /// Measures streams through a node.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use kproxy::dataplane::Pinned;
 use kproxy_common::Family;
+use kproxy_tests::bench::IperfRun as Run;
 use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Process, Via, ip, of};
 use kproxy_tests::manifests::{self, Single};
 use tempfile::TempDir;
-
-use crate::iperf::Run;
 
 /// Where iperf3 listens.
 const TARGET: u16 = 5201;

@@ -5,16 +5,19 @@ use serde_json::Value;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Run {
+pub struct Run {
     /// What was received.
-    pub(crate) bits_per_second: f64,
+    pub bits_per_second: f64,
     /// Segments that were sent more than once.
-    pub(crate) retransmits: u64,
+    pub retransmits: u64,
 }
 
 impl Run {
     /// Reads the words of `iperf3 --json`.
-    pub(crate) fn read(words: &str) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When they tell of an error, or are no such words.
+    pub fn read(words: &str) -> anyhow::Result<Self> {
         let said: Value = serde_json::from_str(words).with_context(|| format!("iperf3 said {words}"))?;
         if let Some(error) = said["error"].as_str() {
             bail!("iperf3: {error}");

@@ -1,0 +1,90 @@
+//! The real kube-proxy, where somebody has one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use kproxy_tests::apiserver::{ApiServer, Options};
+use kproxy_tests::cluster::{Cluster, Process, Relay, Via};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::services::Services;
+use crate::stage::{NODE, PROGRAMMED_WITHIN};
+
+/// Where its API server is found in the switch.
+const PORT: u16 = 6443;
+
+/// kube-proxy in its mode `nftables`, beside an API server with the services.
+#[derive(Debug)]
+pub(crate) struct KubeProxy {
+    _process: Process,
+    _relay: Relay,
+    _server: ApiServer,
+    _folder: TempDir,
+}
+
+impl KubeProxy {
+    pub(crate) fn start(program: &Path, cluster: &Cluster, services: &Services) -> anyhow::Result<Self> {
+        let server = ApiServer::start_in_process(&Options::default())?;
+        let node = cluster.node(NODE);
+        server.insert_unchecked(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE},
+            "spec": {"podCIDR": node.pod_ranges()[0], "podCIDRs": [node.pod_ranges()[0]]},
+            "status": {"addresses": [{"type": "InternalIP", "address": node.host().v4().to_string()}]},
+        }))?;
+        for object in services.all.iter().flat_map(crate::services::Service::objects) {
+            server.insert_unchecked(object)?;
+        }
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let own = folder.path().join("own");
+        server.write_kubeconfig(&own)?;
+        let relay = cluster.relay(PORT, server.address())?;
+        let kubeconfig = folder.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, relay.kubeconfig(&std::fs::read_to_string(&own)?)?)?;
+        let arguments = [
+            "--kubeconfig",
+            kubeconfig.to_str().context("a path is not UTF-8")?,
+            "--hostname-override",
+            NODE,
+            "--proxy-mode=nftables",
+            "--cluster-cidr=10.244.0.0/16",
+            "--conntrack-max-per-core=0",
+            "--conntrack-tcp-timeout-established=0",
+            "--conntrack-tcp-timeout-close-wait=0",
+        ];
+        let mut process = node.host().run_program(Via::Packet, program, &arguments)?;
+        wait(&mut process, cluster, services)?;
+        Ok(Self {
+            _process: process,
+            _relay: relay,
+            _server: server,
+            _folder: folder,
+        })
+    }
+}
+
+/// It programs the services in order of their names, if in any: only all of its elements are all of the services.
+fn wait(process: &mut Process, cluster: &Cluster, services: &Services) -> anyhow::Result<()> {
+    let deadline = std::time::Instant::now() + PROGRAMMED_WITHIN;
+    let wanted = services.all.len();
+    while std::time::Instant::now() < deadline {
+        if !process.is_running() {
+            bail!("kube-proxy has ended: {}", process.stderr().text());
+        }
+        let mut look = cluster.node(NODE).host().run_program(
+            Via::Packet,
+            "nft".as_ref(),
+            &["list", "set", "ip", "kube-proxy", "cluster-ips"],
+        )?;
+        look.wait(PROGRAMMED_WITHIN)?;
+        if look.stdout().text().matches("10.96.").count() >= wanted {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    bail!(
+        "kube-proxy has not programmed {wanted} services: {}",
+        process.stderr().text()
+    )
+}
