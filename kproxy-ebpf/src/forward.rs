@@ -200,6 +200,10 @@ fn begin<P: Packet, T: Tables>(
     segment: &Segment,
     (door, role): (Door, AddressRole),
 ) -> Verdict {
+    // The middle of a connection to the node itself: most of what comes in from outside.
+    if !segment.begins() && !is_of_service(role) {
+        return Verdict::Bystander;
+    }
     work.flow.seen = tables.now();
     // One call after the other: the kernel's stack has no room for one within the other.
     let begun = if door == Door::UplinkIngress {
@@ -239,10 +243,6 @@ fn from_outside<P: Packet, T: Tables>(
     segment: &Segment,
     role: AddressRole,
 ) -> Result<(), Verdict> {
-    // The middle of a connection to the node itself: most of what comes in here.
-    if !segment.begins() && !is_of_service(role) {
-        return Err(Verdict::Bystander);
-    }
     let door = Door::UplinkIngress;
     let side = side(packet, tables, segment);
     begin::choose(tables, work, segment, role, (door, side))?;
