@@ -349,7 +349,9 @@ fn depart<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Result<(
     let length = match packet.segment_size() {
         BY_FRAGS => 0,
         // Whoever cuts fragments up as well says nothing of their headers.
-        payload if payload == 0 || segment.is_later_fragment() => packet.length(),
+        payload if payload == 0 || segment.is_later_fragment() => {
+            wire::length(packet, segment.family).ok_or(Verdict::DropRewrite)?
+        }
         payload => {
             let header = segment.header_length(packet).ok_or(Verdict::DropRewrite)?;
             (segment.offset() - P::NETWORK) as u32 + header + payload

@@ -29,6 +29,12 @@ pub trait Packet {
     /// How many bytes there are, from the network header on.
     fn length(&self) -> u32;
 
+    /// Whether there are so many bytes, from the network header on.
+    #[inline(always)]
+    fn has(&self, length: u32) -> bool {
+        length <= self.length()
+    }
+
     /// How many bytes of payload each packet on the wire will have, if this one is many (GSO), and 0 if it is one. For
     /// [`BY_FRAGS`] nobody knows.
     fn segment_size(&self) -> u32;

@@ -169,8 +169,7 @@ fn payload<P: Packet>(packet: &P, said: u32, header: usize) -> Option<u16> {
     if said == 0 && packet.segment_size() != 0 {
         return Some(u16::MAX);
     }
-    let there = packet.length().checked_sub(header as u32)?;
-    (said <= there).then_some(said as u16)
+    packet.has(header as u32 + said).then_some(said as u16)
 }
 
 /// Reads the network header. `None` for whatever is not IP or not whole.
@@ -276,6 +275,17 @@ pub fn payload_length<P: Packet>(packet: &P, family: Family, transport: usize) -
             Some(payload.wrapping_sub((transport - P::NETWORK - Ipv6Hdr::LEN) as u16))
         }
     }
+}
+
+/// How long the packet is, from the network header on, by the header's own words.
+#[inline(always)]
+pub fn length<P: Packet>(packet: &P, family: Family) -> Option<u32> {
+    let (offset, header) = match family {
+        Family::V4 => (V4_TOTAL_LENGTH, 0),
+        Family::V6 => (V6_PAYLOAD_LENGTH, Ipv6Hdr::LEN),
+    };
+    let said = u16::from_be(packet.load(P::NETWORK + offset)?);
+    Some(u32::from(said) + header as u32)
 }
 
 /// How many more routers the packet may pass: TTL or hop limit.

@@ -56,10 +56,9 @@ impl<'a> XdpPacket<'a> {
         way == self.device() && self.load::<[u8; 6]>(0) == Some(ours)
     }
 
-    /// Where a value stands, if all of it is there. The bounds are loaded anew each time, as in
-    /// [`SkbPacket`](super::SkbPacket).
+    /// Where the first buffer begins and ends.
     #[inline(always)]
-    fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
+    fn bounds(&self) -> [usize; 2] {
         let context = self.context.ctx;
         // SAFETY: the context is the hook's own and this is a plain field.
         let start = unsafe { &raw const (*context).data };
@@ -69,6 +68,14 @@ impl<'a> XdpPacket<'a> {
         let start = unsafe { start.read_volatile() } as usize;
         // SAFETY: as above.
         let end = unsafe { end.read_volatile() } as usize;
+        [start, end]
+    }
+
+    /// Where a value stands, if all of it is there. The bounds are loaded anew each time, as in
+    /// [`SkbPacket`](super::SkbPacket).
+    #[inline(always)]
+    fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
+        let [start, end] = self.bounds();
         (start + offset + size_of::<T>() <= end).then_some((start + offset) as *mut T)
     }
 }
@@ -94,6 +101,14 @@ impl Packet for XdpPacket<'_> {
         // SAFETY: the context is the hook's own.
         let length = unsafe { bpf_xdp_get_buff_len(self.context.ctx) };
         (length as u32).wrapping_sub(ETHERNET as u32)
+    }
+
+    /// Mostly the first buffer has all of it, and nobody has to be asked.
+    #[inline(always)]
+    fn has(&self, length: u32) -> bool {
+        let [start, end] = self.bounds();
+        let whole = ETHERNET as u32 + length;
+        whole <= end.wrapping_sub(start) as u32 || length <= self.length()
     }
 
     /// What is many in one is made behind this hook.
