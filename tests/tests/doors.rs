@@ -20,5 +20,6 @@ proptest! {
 /// What fuzzing has found.
 #[test]
 fn what_was_mended_stays_so() -> anyhow::Result<()> {
-    doors::play(include_bytes!("found/later-fragment-of-many"))
+    doors::play(include_bytes!("found/later-fragment-of-many"))?;
+    doors::play(include_bytes!("found/one-client-by-two-doors"))
 }

@@ -193,10 +193,13 @@ impl Model {
     }
 
     /// A later flow may take over the answers only of one that has left them.
-    fn begin(&mut self, flow: Flow) -> anyhow::Result<()> {
+    fn begin(&mut self, mut flow: Flow) -> anyhow::Result<()> {
         let [request, answer] = flow.keys();
         for other in &mut self.flows {
             let [others_request, others_answer] = other.keys();
+            // Whoever asks the same by another door stays, if it was answered.
+            flow.may_be_over |=
+                request == others_request && flow.is_uplink != other.is_uplink && !other.may_be_over;
             ensure!(
                 answer != others_answer || request == others_request || other.may_be_over,
                 "it takes the answers of {other:?}"
