@@ -27,7 +27,7 @@ use crate::wire::Sink;
 /// What starting and ending may take.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
 /// What programming may take.
-pub(crate) const PROGRAMMED_WITHIN: Duration = Duration::from_secs(180);
+pub(crate) const PROGRAMMED_WITHIN: Duration = Duration::from_mins(3);
 /// Services in one file of manifests.
 const IN_A_FILE: usize = 1000;
 /// The service addresses' range: nothing but a proxy knows a way there.
@@ -92,7 +92,7 @@ enum Running {
         _manifests: TempDir,
     },
     KubeProxy {
-        _proxy: KubeProxy,
+        _proxy: Box<KubeProxy>,
     },
 }
 
@@ -262,6 +262,8 @@ fn serve(host: &Host, cpu: usize, flags: &[&str]) -> anyhow::Result<Process> {
 fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     let ports = [("net/ipv4/ip_local_port_range".to_owned(), "10000 60999")];
     cluster.pod(CLIENT).namespace().set_sysctls(&ports)?;
+    let backlog = [("net/core/somaxconn".to_owned(), "65535")];
+    cluster.pod(NEAR).namespace().set_sysctls(&backlog)?;
     for host in [cluster.client(OUTSIDE), cluster.pod(FAR)] {
         // XDP sees neither that a checksum is still to be computed nor that a packet is many.
         ethtool(
@@ -344,7 +346,9 @@ fn program(
             };
             forget_soon(node.namespace())?;
             let proxy = KubeProxy::start(program, cluster, services)?;
-            Ok(Running::KubeProxy { _proxy: proxy })
+            Ok(Running::KubeProxy {
+                _proxy: Box::new(proxy),
+            })
         }
     }
 }
