@@ -50,7 +50,12 @@ pub(crate) fn agent(plan: &Plan, progress: &Progress, samples: &mut Samples) -> 
             .output()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let words = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "bench-scale: {}", words.trim());
+        // What it can not clean up it says there.
+        ensure!(
+            output.status.success() && words.is_empty(),
+            "bench-scale: {}",
+            words.trim()
+        );
         let Scale {
             first_micros,
             change_micros,
