@@ -16,7 +16,8 @@ use crate::rules::nftables::Choices;
 use crate::rules::{iptables, nftables};
 use crate::samples::{Metric, Samples};
 use crate::services::Service;
-use crate::stage::{NODE, load};
+use crate::stage::NODE;
+use crate::transaction::load;
 
 const RESTORE: &str = "iptables-restore";
 /// How long one transaction may take.

@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use crate::contender::OUTSIDE as CONTENDERS;
 use crate::samples::{Metric, Samples};
-use crate::stage::{OUTSIDE, Stage, Translator};
+use crate::stage::{OUTSIDE, Stage};
+use crate::translator::Translator;
 use crate::wire::{Datagram, PORTS, Source};
 use crate::worker;
 
