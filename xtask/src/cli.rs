@@ -56,18 +56,26 @@ pub(crate) enum Command {
         #[arg(default_value_t = 60)]
         seconds: u32,
     },
-    /// Measure, with optimised builds (needs root).
+    /// Measure, with optimised builds (needs root): everything beside iptables and nftables, with a report in target/bench, or
+    /// one thing by name.
+    #[command(
+        override_usage = "cargo xtask bench [--quick] [OPTIONS]\n       cargo xtask bench <datapath|control|scale|uplink|changes> [OPTIONS]",
+        after_help = "`cargo xtask bench -- --help` lists the options of the whole, `cargo xtask bench uplink --help` those of one."
+    )]
     Bench {
-        /// What to measure.
-        what: Benchmark,
-        /// Given to the benchmark as they are.
+        /// `datapath`: the cost of a packet in the kernel. `control`: from a change in the cluster to the maps. `scale`: the
+        /// agent against an API server with many services. `uplink`: iperf3 to a NodePort, beside plain routing. `changes`: how
+        /// soon the node's devices, addresses and routes count. Anything else is given to the benchmark as it is.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Benchmark {
+    /// All that there are promises about, beside kube-proxy's rules.
+    #[value(skip)]
+    Everything,
     /// The cost of a packet in the kernel.
     Datapath,
     /// The time from a change in the cluster to the maps.
@@ -78,4 +86,40 @@ pub(crate) enum Benchmark {
     Uplink,
     /// How soon the data plane follows a node's devices, addresses and routes.
     Changes,
+}
+
+impl Benchmark {
+    /// What the first word names, and what is left for it.
+    pub(crate) fn named(arguments: &[String]) -> (Self, &[String]) {
+        let named = arguments.split_first().and_then(|(first, rest)| {
+            let what = Self::from_str(first, false).ok()?;
+            Some((what, rest))
+        });
+        named.unwrap_or((Self::Everything, arguments))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_names_a_benchmark_or_all_is_for_the_whole() {
+        let named = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+            let Command::Bench { arguments } =
+                Cli::parse_from(["xtask", "bench"].map(str::to_owned).into_iter().chain(words)).command
+            else {
+                panic!("another command");
+            };
+            let (what, rest) = Benchmark::named(&arguments);
+            (what, rest.join(" "))
+        };
+        assert_eq!(named(&[]), (Benchmark::Everything, String::new()));
+        assert_eq!(named(&["--quick"]), (Benchmark::Everything, "--quick".to_owned()));
+        assert_eq!(
+            named(&["uplink", "--rounds", "2"]),
+            (Benchmark::Uplink, "--rounds 2".to_owned())
+        );
+    }
 }

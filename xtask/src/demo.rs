@@ -16,6 +16,7 @@ pub(crate) fn demo(arguments: &[String]) -> Result<ExitCode> {
 /// Builds one benchmark with optimisations, and becomes it.
 pub(crate) fn bench(what: Benchmark, arguments: &[String]) -> Result<ExitCode> {
     let binary = match what {
+        Benchmark::Everything => "bench",
         Benchmark::Datapath => "bench-datapath",
         Benchmark::Control => "bench-control",
         Benchmark::Scale => "bench-scale",

@@ -61,14 +61,15 @@ fn run(command: Command) -> Result<ExitCode> {
             setup::ensure(Purpose::Build)?;
             fuzz::fuzz(seconds)
         }
-        Command::Bench { what, arguments } => {
+        Command::Bench { arguments } => {
+            let (what, arguments) = Benchmark::named(&arguments);
             setup::ensure(match what {
-                Benchmark::Uplink => Purpose::MeasureStreams,
+                Benchmark::Everything | Benchmark::Uplink => Purpose::MeasureStreams,
                 Benchmark::Datapath | Benchmark::Control | Benchmark::Scale | Benchmark::Changes => {
                     Purpose::Run
                 }
             })?;
-            demo::bench(what, &arguments)
+            demo::bench(what, arguments)
         }
     }
 }

@@ -101,7 +101,7 @@ fn requirements(purpose: Purpose) -> Vec<Box<dyn Requirement>> {
     if purpose == Purpose::Test {
         requirements.push(Box::new(tools::MACHINES));
     }
-    if purpose == Purpose::MeasureStreams {
+    if matches!(purpose, Purpose::Test | Purpose::MeasureStreams) {
         requirements.push(Box::new(tools::STREAMS));
     }
     requirements

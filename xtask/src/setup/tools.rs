@@ -44,9 +44,9 @@ pub(super) const MACHINES: Tools = Tools {
 
 /// What measures streams.
 pub(super) const STREAMS: Tools = Tools {
-    name: "iperf3",
+    name: "measuring tools",
     purpose: "measure what passes through a node",
-    programs: &[("iperf3", "iperf3")],
+    programs: &[("iperf3", "iperf3"), ("chrt", "util-linux")],
 };
 
 impl Tools {

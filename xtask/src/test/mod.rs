@@ -42,7 +42,7 @@ fn prepare(filter: Option<&str>) -> Result<Watch> {
     );
     // Kernels are emulated only where everything runs.
     setup::ensure(if filter.is_some() {
-        Purpose::Run
+        Purpose::MeasureStreams
     } else {
         Purpose::Test
     })?;

@@ -103,10 +103,10 @@ impl Early {
         let (_, established) = established.context("no program uplink_xdp")?;
         let called = [empty.as_fd(), floor.as_fd(), established.fd()?.as_fd()];
         let array = sys::program_array(&called).context("cannot make a map of programs")?;
-        let caller = |number| {
+        let writer = |number| {
             sys::load(Kind::Xdp, &caller(&packet, array.as_fd(), number)).context("cannot load a caller")
         };
-        let callers = [caller(0)?, caller(1)?, caller(2)?];
+        let callers = [writer(0)?, writer(1)?, writer(2)?];
         let mut context = [0; CONTEXT];
         context[4..8].copy_from_slice(&u32::try_from(packet.len())?.to_ne_bytes());
         context[12..16].copy_from_slice(&network.uplink().to_ne_bytes());

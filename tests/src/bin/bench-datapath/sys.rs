@@ -113,7 +113,7 @@ pub(crate) fn load(kind: Kind, instructions: &[u64]) -> io::Result<OwnedFd> {
         device: 0,
         attach_type,
     };
-    owned(bpf(BPF_PROG_LOAD, &mut request)?)
+    make(BPF_PROG_LOAD, &mut request)
 }
 
 /// A map of programs to call, by number.
@@ -124,7 +124,7 @@ pub(crate) fn program_array(programs: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> 
         value_size: 4,
         entries: length(programs.len()),
     };
-    let array = owned(bpf(BPF_MAP_CREATE, &mut request)?)?;
+    let array = make(BPF_MAP_CREATE, &mut request)?;
     for (number, program) in programs.iter().enumerate() {
         let (key, value) = (length(number), program.as_raw_fd());
         let mut request = MapUpdate {
@@ -139,7 +139,9 @@ pub(crate) fn program_array(programs: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> 
     Ok(array)
 }
 
-fn owned(descriptor: i32) -> io::Result<OwnedFd> {
+/// A call that makes a descriptor.
+fn make<T>(command: libc::c_int, request: &mut T) -> io::Result<OwnedFd> {
+    let descriptor = bpf(command, request)?;
     // SAFETY: the call has just returned it, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

@@ -13,14 +13,28 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
+const GONE_WITHIN_MILLISECONDS: u32 = 10_000;
 /// How long any step may take.
 const BOUND: Duration = Duration::from_mins(2);
 
-/// A running `kproxy run`; dropping it kills it.
+/// A running `kproxy run`; dropping it kills it, and waits: as long as it is there, its pins are its own.
 pub(crate) struct Agent {
     process: Child,
     log: Lines<BufReader<ChildStderr>>,
     _folder: TempDir,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // An error means that it is gone already.
+        let _ = self.process.start_kill();
+        for _ in 0..GONE_WITHIN_MILLISECONDS {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 /// One message "programmed".

@@ -270,21 +270,21 @@ fn at_every_size(samples: &Samples, what: &str, name: &str, other: &str) -> Boun
 mod tests {
     use super::*;
 
-    fn spread(least: f64, most: f64) -> Option<Spread> {
-        Some(Spread {
+    fn verdict(bound: Must, least: f64, most: f64) -> Verdict {
+        bound.of(Some(Spread {
             least,
             median: f64::midpoint(least, most),
             most,
-        })
+        }))
     }
 
     #[test]
     fn a_bound_inside_the_noise_is_not_called() {
         let must = Must::AtLeast(0.97);
-        assert_eq!(must.of(spread(0.98, 1.01)), Verdict::Holds);
-        assert_eq!(must.of(spread(0.95, 1.01)), Verdict::NotDistinguishable);
-        assert_eq!(must.of(spread(0.90, 0.95)), Verdict::Fails);
-        assert_eq!(Must::AtMost(1.5).of(spread(1.6, 1.7)), Verdict::Fails);
+        assert_eq!(verdict(must, 0.98, 1.01), Verdict::Holds);
+        assert_eq!(verdict(must, 0.95, 1.01), Verdict::NotDistinguishable);
+        assert_eq!(verdict(must, 0.90, 0.95), Verdict::Fails);
+        assert_eq!(verdict(Must::AtMost(1.5), 1.6, 1.7), Verdict::Fails);
         assert_eq!(Must::AtMost(1.5).of(None), Verdict::NotMeasured);
     }
 

@@ -9,7 +9,7 @@ use crate::worker::Said;
 
 /// One turn of every contender that has a stage; who comes first changes from round to round.
 pub(crate) fn round(
-    stages: &[(crate::stage::Translator, Stage)],
+    stages: &[(crate::translator::Translator, Stage)],
     (size, round): (u32, u32),
     turn: Duration,
     samples: &mut Samples,

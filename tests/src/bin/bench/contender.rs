@@ -2,7 +2,7 @@
 
 use kproxy_tests::cluster::Via;
 
-use crate::stage::Translator;
+use crate::translator::Translator;
 
 /// A way to the same pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

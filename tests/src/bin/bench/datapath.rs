@@ -47,7 +47,11 @@ pub(crate) fn measure(plan: &Plan, progress: &Progress, samples: &mut Samples) -
                 .output()
                 .with_context(|| format!("cannot start {}", program.display()))?;
             let words = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "bench-datapath: {}", words.trim());
+            ensure!(
+                output.status.success() && words.is_empty(),
+                "bench-datapath: {}",
+                words.trim()
+            );
             let said: BTreeMap<String, Vec<f64>> =
                 serde_json::from_slice(&output.stdout).context("bench-datapath says something else")?;
             for (name, values) in said {

@@ -3,9 +3,11 @@
 //! Client, node and pods are network namespaces that this program makes and removes. Every contender has a cluster of its own of
 //! one shape, and they take turns in rounds. Needs root, `iptables`, `nft`, `ethtool` and `iperf3`.
 //!
-//! * [`plan`] says what is measured how often, [`services`] and [`rules`] what everybody is given, [`stage`] is a contender's
-//!   cluster, [`worker`] what runs inside
-//! * `connections`, ... each measure one thing and put [`samples`] down
+//! * [`plan`] says what is measured how often, [`services`] and [`rules`] what everybody is given, [`contender`] who is compared
+//! * [`stage`] is a contender's cluster, [`translator`] who translates there, [`worker`] what runs inside, [`wire`] the far end of
+//!   the node's cable
+//! * [`connections`], [`packets`], [`streams`], [`datapath`] and [`control`] each measure one part and put [`samples`] down
+//! * [`bounds`] judges them, [`summary`] and [`report`] show them, [`results`] is all of it
 
 mod bounds;
 mod connections;
@@ -25,6 +27,8 @@ mod services;
 mod stage;
 mod streams;
 mod summary;
+mod transaction;
+mod translator;
 mod wire;
 mod worker;
 
@@ -39,7 +43,8 @@ use plan::{Asked, Part, Plan};
 use progress::Progress;
 use results::{LeftOut, Results};
 use samples::Samples;
-use stage::{Stage, Translator};
+use stage::Stage;
+use translator::Translator;
 
 /// Where everything runs that takes turns: what moves between processors differs from run to run.
 const CPU: usize = 0;

@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use crate::contender::OUTSIDE as CONTENDERS;
 use crate::samples::{Metric, Samples};
-use crate::stage::{OUTSIDE, Stage, Translator};
+use crate::stage::{OUTSIDE, Stage};
+use crate::translator::Translator;
 use crate::wire::{Datagram, PORTS, Source};
 use crate::worker;
 
@@ -63,7 +64,7 @@ impl Lane {
     }
 
     /// Opens the flows, both ways, as clients do.
-    fn open_flows(&self, stage: &Stage) -> anyhow::Result<()> {
+    fn open_flows(stage: &Stage) -> anyhow::Result<()> {
         let words = [
             "greet",
             &stage.far().to_string(),
@@ -78,25 +79,25 @@ impl Lane {
 
     /// Packets for each second of the node's processor time.
     fn measure(&self, stage: &Stage, turn: Duration, processor: usize) -> anyhow::Result<f64> {
-        self.open_flows(stage)?;
+        Self::open_flows(stage)?;
         stage.cluster.switch().run(|| {
             worker::stay(processor)?;
             let sink = stage.sink()?;
             let source = Source::new(stage.port(), &self.datagram)?;
             source.send(BURST)?;
-            let (start, busy, count) = (Instant::now(), self.busy()?, sink.count()?);
+            let (start, busy, before) = (Instant::now(), self.busy()?, sink.count()?);
             let mut sent = 0;
             while start.elapsed() < turn {
                 source.send(BURST)?;
                 sent += BURST;
             }
-            let (spent, passed) = (self.busy()? - busy, sink.count()? - count);
+            let (took, passed) = (self.busy()?.saturating_sub(busy), sink.count()? - before);
             let passed = u32::try_from(passed).context("more packets than a benchmark sends")?;
             ensure!(
                 passed >= sent - sent / 100,
                 "of {sent} packets only {passed} were passed on"
             );
-            Ok(f64::from(passed) / spent.as_secs_f64())
+            Ok(f64::from(passed) / took.as_secs_f64())
         })?
     }
 

@@ -93,13 +93,13 @@ impl Asked {
             Plan {
                 name: "quick",
                 sizes: vec![1, 10_000],
-                rounds: 7,
+                rounds: 6,
                 turn: Duration::from_millis(200),
                 streams: (3, 1),
                 scale: (10_000, 10),
                 changes: (500, 5),
                 starts: 1,
-                packets: (9, 50_000),
+                packets: (6, 50_000),
                 packets_sizes: vec![10, 30_000],
                 rules: (1000, 10),
             }

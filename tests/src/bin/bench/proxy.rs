@@ -10,7 +10,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::services::Services;
-use crate::stage::{NODE, PROGRAMMED_WITHIN};
+use crate::stage::NODE;
+use crate::translator::PROGRAMMED_WITHIN;
 
 /// Where its API server is found in the switch.
 const PORT: u16 = 6443;

@@ -266,7 +266,15 @@ mod tests {
         assert!(of(&[1.0, 2.0]).is_apart_from(&of(&[2.1, 3.0])));
         assert!(of(&[2.1, 3.0]).is_apart_from(&of(&[1.0, 2.0])));
         assert!(!of(&[1.0, 2.5]).is_apart_from(&of(&[2.1, 3.0])));
-        assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]).median, 2.5);
+        let of_four = of(&[4.0, 1.0, 2.0, 3.0]);
+        assert_eq!(
+            of_four,
+            Spread {
+                least: 1.0,
+                median: 2.5,
+                most: 4.0
+            }
+        );
     }
 
     #[test]

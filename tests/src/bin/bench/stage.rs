@@ -1,100 +1,24 @@
 //! A contender's own cluster: the node under test with two pods, a node with one more, and a client outside. Every contender has
 //! one of the same shape, so that nothing has to be torn down between rounds.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Host, Namespace, Process, Via};
-use kproxy_tests::manifests;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::{Context as _, ensure};
+use kproxy_tests::cluster::{Cluster, Host, Namespace, Process, Via};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::proxy::KubeProxy;
-use crate::rules::{iptables, nftables};
 use crate::services::{NODE_PORT, PORT, Services, TARGET};
+use crate::translator::{Running, Translator, program};
 use crate::wire::Sink;
 
 /// What starting and ending may take.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
-/// What programming may take.
-pub(crate) const PROGRAMMED_WITHIN: Duration = Duration::from_secs(180);
-/// Services in one file of manifests.
-const IN_A_FILE: usize = 1000;
 /// The service addresses' range: nothing but a proxy knows a way there.
 const CLUSTER_IPS: &str = "10.96.0.0/16";
-
-/// Who translates on the node under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Translator {
-    /// Nobody: clients ask pods by their addresses.
-    Nobody,
-    /// kproxy, at the uplink by TC.
-    Kproxy,
-    /// kproxy, at the uplink by XDP.
-    KproxyXdp,
-    /// Rules as kube-proxy's mode `iptables` makes them.
-    Iptables,
-    /// Rules as kube-proxy's mode `nftables` makes them.
-    Nftables,
-    /// kube-proxy itself.
-    KubeProxy,
-}
-
-impl Translator {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Nobody,
-        Self::Kproxy,
-        Self::KproxyXdp,
-        Self::Iptables,
-        Self::Nftables,
-        Self::KubeProxy,
-    ];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Nobody => "a node without a proxy",
-            Self::Kproxy => "kproxy",
-            Self::KproxyXdp => "kproxy with XDP",
-            Self::Iptables => "iptables",
-            Self::Nftables => "nftables",
-            Self::KubeProxy => "kube-proxy",
-        }
-    }
-
-    const fn cluster(self) -> &'static str {
-        match self {
-            Self::Nobody => "bdirect",
-            Self::Kproxy => "btc",
-            Self::KproxyXdp => "bxdp",
-            Self::Iptables => "biptables",
-            Self::Nftables => "bnftables",
-            Self::KubeProxy => "bkube",
-        }
-    }
-}
-
-/// What keeps a translator in force.
-#[derive(Debug)]
-enum Running {
-    Kernel,
-    Agents {
-        _agents: Vec<Agent>,
-        _manifests: TempDir,
-    },
-    KubeProxy {
-        _proxy: KubeProxy,
-    },
-}
 
 /// Everything that runs. Dropped in this order.
 #[derive(Debug)]
@@ -262,6 +186,8 @@ fn serve(host: &Host, cpu: usize, flags: &[&str]) -> anyhow::Result<Process> {
 fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     let ports = [("net/ipv4/ip_local_port_range".to_owned(), "10000 60999")];
     cluster.pod(CLIENT).namespace().set_sysctls(&ports)?;
+    let backlog = [("net/core/somaxconn".to_owned(), "65535")];
+    cluster.pod(NEAR).namespace().set_sysctls(&backlog)?;
     for host in [cluster.client(OUTSIDE), cluster.pod(FAR)] {
         // XDP sees neither that a checksum is still to be computed nor that a packet is many.
         ethtool(
@@ -309,133 +235,4 @@ pub(crate) fn ethtool(namespace: &Namespace, device: &str, features: &[&str]) ->
     let words = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "ethtool -K {device}: {}", words.trim());
     Ok(())
-}
-
-fn program(
-    translator: Translator,
-    cluster: &Cluster,
-    services: &Services,
-    kube_proxy: Option<&Path>,
-) -> anyhow::Result<Running> {
-    let node = cluster.node(NODE).host();
-    match translator {
-        Translator::Nobody => Ok(Running::Kernel),
-        Translator::Kproxy => start_kproxy(cluster, services, "off"),
-        Translator::KproxyXdp => start_kproxy(cluster, services, "native"),
-        Translator::Iptables => {
-            forget_soon(node.namespace())?;
-            let rules = iptables::everything(&services.all);
-            program_rules(node.namespace(), "iptables-restore", "--noflush", &rules)?;
-            Ok(Running::Kernel)
-        }
-        Translator::Nftables => {
-            forget_soon(node.namespace())?;
-            let rules = nftables::everything(
-                &services.all,
-                node.v4(),
-                nftables::Choices::From([services.asked().number, count(services)]),
-            );
-            program_rules(node.namespace(), "nft", "-f", &rules)?;
-            Ok(Running::Kernel)
-        }
-        Translator::KubeProxy => {
-            let Some(program) = kube_proxy else {
-                bail!("no kube-proxy was named");
-            };
-            forget_soon(node.namespace())?;
-            let proxy = KubeProxy::start(program, cluster, services)?;
-            Ok(Running::KubeProxy { _proxy: proxy })
-        }
-    }
-}
-
-/// The number of the service whose pod is elsewhere.
-fn count(services: &Services) -> u32 {
-    services.all.last().map_or(0, |last| last.number)
-}
-
-fn program_rules(namespace: &Namespace, program: &str, argument: &str, rules: &str) -> anyhow::Result<()> {
-    let took = load(namespace, program, &[argument], rules, PROGRAMMED_WITHIN)?;
-    took.with_context(|| format!("{program} was not done after {} s", PROGRAMMED_WITHIN.as_secs()))?;
-    Ok(())
-}
-
-/// Connections that were reset are forgotten before their ports come again: what conntrack does with a port that comes again
-/// is slower, and seldom met in real life.
-fn forget_soon(namespace: &Namespace) -> anyhow::Result<()> {
-    let soon = [("net/netfilter/nf_conntrack_tcp_timeout_close".to_owned(), "1")];
-    namespace.set_sysctls(&soon)
-}
-
-fn start_kproxy(cluster: &Cluster, services: &Services, xdp: &str) -> anyhow::Result<Running> {
-    let folder = tempfile::tempdir().context("cannot make a folder")?;
-    for (number, part) in services.all.chunks(IN_A_FILE).enumerate() {
-        let objects = part.iter().flat_map(crate::services::Service::objects);
-        let documents: Vec<_> = objects.map(|object| object.to_string()).collect();
-        manifests::write(
-            folder.path(),
-            &format!("{number}.yaml"),
-            &documents.join("\n---\n"),
-        )?;
-    }
-    let mut options = AgentOptions::manifests(folder.path());
-    options.arguments = ["--xdp", xdp].map(str::to_owned).to_vec();
-    options.ready_within = PROGRAMMED_WITHIN;
-    let agent = cluster.node(NODE).start_agent(&options)?;
-    if xdp == "native" {
-        // It goes on by TC where a device refuses, and says so.
-        let said = agent.wait_for_message(BOUND, |message, _| message.contains("XDP"))?;
-        let said = said["message"].as_str().unwrap_or_default();
-        ensure!(!said.contains("no native XDP"), "{said}");
-    }
-    Ok(Running::Agents {
-        _agents: vec![agent],
-        _manifests: folder,
-    })
-}
-
-/// Gives rules to a program in a namespace, and says how long it took. `None` if it was ended because it took longer than it may.
-pub(crate) fn load(
-    namespace: &Namespace,
-    program: &str,
-    arguments: &[&str],
-    rules: &str,
-    within: Duration,
-) -> anyhow::Result<Option<Duration>> {
-    let file = tempfile::NamedTempFile::new().context("cannot make a file for rules")?;
-    fs::write(file.path(), rules).context("cannot write rules")?;
-    let (output, took) = namespace.run(|| -> anyhow::Result<_> {
-        let start = Instant::now();
-        let child = Command::new(program)
-            .args(arguments)
-            .arg(file.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot run {program}"))?;
-        let id = Pid::from_raw(i32::try_from(child.id())?);
-        let (done, wait) = mpsc::channel::<()>();
-        let guard = thread::spawn(move || {
-            if wait.recv_timeout(within) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // Gone just now.
-                let _ = kill(id, Signal::SIGKILL);
-            }
-        });
-        let output = child
-            .wait_with_output()
-            .with_context(|| format!("cannot wait for {program}"))?;
-        let took = start.elapsed();
-        drop(done);
-        // It only waits.
-        let _ = guard.join();
-        Ok((output, took))
-    })??;
-    if output.status.signal() == Some(Signal::SIGKILL as i32) && took >= within {
-        return Ok(None);
-    }
-    let words = String::from_utf8_lossy(&output.stderr);
-    let shown: String = words.chars().take(500).collect();
-    ensure!(output.status.success(), "{program} ({}): {shown}", output.status);
-    Ok(Some(took))
 }

@@ -13,7 +13,8 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::samples::{Metric, Samples};
 use crate::services::TARGET;
-use crate::stage::{BOUND, FAR, OUTSIDE, Stage, Translator};
+use crate::stage::{BOUND, FAR, OUTSIDE, Stage};
+use crate::translator::Translator;
 
 /// What the kernel counts processor time in (`USER_HZ`, proc(5)).
 const TICKS: f64 = 100.0;

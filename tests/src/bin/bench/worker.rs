@@ -13,6 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 /// How long a client tries before it counts, so that caches and neighbours are warm.
 const WARM_UP: Duration = Duration::from_millis(30);
+const BACKLOG: i32 = 65_535;
 /// Against hanging: what is not answered by then never is.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -103,7 +104,7 @@ fn serve(port: u16, datagrams: bool) -> anyhow::Result<()> {
         println!("listening");
         return send_back(&socket);
     }
-    let listener = TcpListener::bind(any).with_context(|| format!("cannot listen at port {port}"))?;
+    let listener = listen(any.into()).with_context(|| format!("cannot listen at port {port}"))?;
     std::thread::spawn(move || send_back(&socket));
     println!("listening");
     loop {
@@ -113,6 +114,14 @@ fn serve(port: u16, datagrams: bool) -> anyhow::Result<()> {
         // A client that is done resets its connection.
         while matches!(stream.read(&mut byte), Ok(1)) && stream.write_all(&byte).is_ok() {}
     }
+}
+
+/// With room for all that a client opens before the server's turn comes: what finds none is sent again after a second.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn send_back(socket: &UdpSocket) -> anyhow::Result<()> {

@@ -90,7 +90,7 @@ pub(super) fn counter() -> io::Result<OwnedFd> {
         value_size: 8,
         entries: 1,
     };
-    owned(bpf(BPF_MAP_CREATE, &mut request)?)
+    make(BPF_MAP_CREATE, &mut request)
 }
 
 /// The word.
@@ -115,7 +115,7 @@ pub(super) fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
         instructions: instructions.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
     };
-    owned(bpf(BPF_PROG_LOAD, &mut request)?)
+    make(BPF_PROG_LOAD, &mut request)
 }
 
 /// Puts a program on a device of this thread's namespace, in its driver, as long as the result lives.
@@ -126,11 +126,11 @@ pub(super) fn attach(program: BorrowedFd<'_>, device: u32) -> io::Result<OwnedFd
         attach_type: BPF_XDP,
         flags: XDP_FLAGS_DRV_MODE,
     };
-    owned(bpf(BPF_LINK_CREATE, &mut request)?)
+    make(BPF_LINK_CREATE, &mut request)
 }
 
 /// Lets a program make frames out of this one and send them by a device of this thread's namespace
-/// (Documentation/bpf/bpf_prog_run.rst).
+/// (`Documentation/bpf/bpf_prog_run.rst`).
 pub(super) fn send(program: BorrowedFd<'_>, frame: &[u8], device: u32, count: u32) -> io::Result<()> {
     let context = Context {
         data: 0,
@@ -179,7 +179,9 @@ fn bpf<T>(command: libc::c_int, request: &mut T) -> io::Result<i32> {
     Ok(i32::try_from(result).unwrap_or_default())
 }
 
-fn owned(descriptor: i32) -> io::Result<OwnedFd> {
+/// A call that makes a descriptor.
+fn make<T>(command: libc::c_int, request: &mut T) -> io::Result<OwnedFd> {
+    let descriptor = bpf(command, request)?;
     // SAFETY: the call has just returned it, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
