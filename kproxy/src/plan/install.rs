@@ -10,7 +10,8 @@ use super::addresses::Addresses;
 use super::applied::Applied;
 use super::draft::{Draft, Name};
 use super::frontends::{Frontends, Refusal};
-use super::service::{AppliedService, Record, Staged};
+use super::service::{AppliedService, Record};
+use super::staged::Staged;
 use super::step::{Listener, ProblemKind};
 use super::wanted::{BackendSet, Endpoint, WantedFrontend};
 

@@ -34,6 +34,7 @@ mod recall;
 mod service;
 mod space;
 mod stage;
+mod staged;
 mod step;
 #[cfg(test)]
 mod tests;

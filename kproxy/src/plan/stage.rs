@@ -9,7 +9,8 @@ use super::applied::Applied;
 use super::draft::{Draft, Name};
 use super::frontends::Frontends;
 use super::kept::Kept;
-use super::service::{AppliedService, Full, Staged};
+use super::service::AppliedService;
+use super::staged::{Full, Staged};
 use super::step::ProblemKind;
 use super::wanted::WantedService;
 
