@@ -1,17 +1,52 @@
 //! One service port as the maps hold it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use kproxy_common::{
     Backend, BackendFlags, BackendIndex, Epoch, FrontendKey, Generation, ServiceId, SlotRun,
 };
 
+use super::maglev;
 use super::ranges::RangeSet;
 use super::space::Space;
 use super::wanted::Endpoint;
 
-/// A slot run and what it holds.
+/// A slot run and whom it leads to, in the order of their addresses. With more slots than these it is a
+/// [table](super::maglev), which need not be kept: it follows from them.
 pub(super) type Run = (SlotRun, Vec<BackendIndex>);
+
+/// What the slots of a run say.
+pub(super) fn slots((run, members): &Run, endpoints: &BTreeMap<Endpoint, Record>) -> Vec<BackendIndex> {
+    if run.count as usize == members.len() {
+        return members.clone();
+    }
+    let mut left = members.iter().peekable();
+    let behind = endpoints
+        .iter()
+        .filter(|(_, record)| left.next_if_eq(&&record.index).is_some())
+        .map(|(endpoint, _)| *endpoint);
+    let owners = maglev::table(behind, run.count).into_iter();
+    owners.map(|owner| members[owner as usize]).collect()
+}
+
+/// Whom a run leads to whose slots say this. What is no table that would be written today is nobody's, and leads to what
+/// it says, slot by slot.
+pub(super) fn members(
+    run: SlotRun,
+    content: &[BackendIndex],
+    endpoints: &BTreeMap<Endpoint, Record>,
+) -> Vec<BackendIndex> {
+    if maglev::is_size(run.count) {
+        let held: HashSet<&BackendIndex> = content.iter().collect();
+        let indices = endpoints.values().map(|record| record.index);
+        let members: Vec<_> = indices.filter(|index| held.contains(index)).collect();
+        let table = (run, members);
+        if maglev::size(table.1.len()) == Some(run.count) && slots(&table, endpoints) == content {
+            return table.1;
+        }
+    }
+    content.to_vec()
+}
 
 /// One record of `BACKENDS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +84,8 @@ pub(super) struct AppliedService {
     /// The keys it owns in `FRONTENDS`, and whether each is a `ClusterIP`.
     pub(super) keys: Vec<(FrontendKey, bool)>,
     pub(super) endpoints: BTreeMap<Endpoint, Record>,
-    /// At most two once settled: equal runs are shared between inside and outside and between frontends.
+    /// At most two once settled, and as many tables: equal runs are shared between inside and outside and between
+    /// frontends.
     pub(super) runs: Vec<Run>,
     /// At most one once settled.
     pub(super) ranges: Vec<RangeSet>,

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::{BackendFlags, BackendIndex, Epoch, SlotRun};
+use kproxy_common::{BackendFlags, BackendIndex, Epoch, FrontendFlags, SlotRun};
 
+use super::maglev;
 use super::ranges::{RangeSet, Ranges};
 use super::service::{AppliedService, Record, Records, Run};
 use super::space::Space;
-use super::wanted::{BackendSet, Endpoint, WantedService};
+use super::wanted::{BackendSet, Endpoint, WantedFrontend, WantedService};
 
 /// Which map is too small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +25,48 @@ pub(super) struct Staged {
     pub(super) runs: Vec<Run>,
     /// Who may ask the restricted frontends; `None` if there are none.
     pub(super) ranges: Option<RangeSet>,
-    cluster: SlotRun,
-    local: SlotRun,
+    /// How many slots a table would need that there is no room for. A plain run stands in.
+    pub(super) no_room_for: Option<u32>,
+    by_use: [SlotRun; Use::COUNT],
+}
+
+/// What a run is for: which endpoints are behind it, and whether clients' hashes find them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Use {
+    hashed: bool,
+    set: BackendSet,
+}
+
+impl Use {
+    const COUNT: usize = 4;
+
+    fn index(self) -> usize {
+        let set = match self.set {
+            BackendSet::Cluster => 0,
+            BackendSet::Local => 1,
+        };
+        2 * usize::from(self.hashed) + set
+    }
+
+    pub(super) fn inside(frontend: &WantedFrontend) -> Self {
+        Self {
+            hashed: false,
+            set: frontend.inside,
+        }
+    }
+
+    pub(super) fn outside(frontend: &WantedFrontend) -> Self {
+        Self {
+            hashed: frontend.flags.contains(FrontendFlags::MAGLEV),
+            set: frontend.outside,
+        }
+    }
 }
 
 impl Staged {
-    /// The run behind one of the two sets.
-    pub(super) fn run(&self, set: BackendSet) -> SlotRun {
-        match set {
-            BackendSet::Cluster => self.cluster,
-            BackendSet::Local => self.local,
-        }
+    /// The run that was found for a use.
+    pub(super) fn run(&self, run: Use) -> SlotRun {
+        self.by_use[run.index()]
     }
 
     /// Allocates what `wanted` needs beyond what `present` has; takes nothing if not all of it is to be had.
@@ -71,24 +103,20 @@ impl Staged {
             endpoints,
             runs: Vec::new(),
             ranges: None,
-            cluster: SlotRun::default(),
-            local: SlotRun::default(),
+            no_room_for: None,
+            by_use: [SlotRun::default(); Use::COUNT],
         };
-        let sets: BTreeSet<BackendSet> = wanted
+        let uses: BTreeSet<Use> = wanted
             .frontends
             .values()
-            .flat_map(|frontend| [frontend.inside, frontend.outside])
+            .flat_map(|frontend| [Use::inside(frontend), Use::outside(frontend)])
             .collect();
         let mut taken = Vec::new();
         let mut full = None;
-        for set in sets {
-            let Some(run) = staged.find_run(wanted.set(set), present, slots, &mut taken) else {
+        for run in uses {
+            if !staged.place(run, wanted, present, slots, &mut taken) {
                 full = Some(Full::Slots);
                 break;
-            };
-            match set {
-                BackendSet::Cluster => staged.cluster = run,
-                BackendSet::Local => staged.local = run,
             }
         }
         // Last, since it need not be given back then.
@@ -106,39 +134,54 @@ impl Staged {
         Ok(staged)
     }
 
-    /// A run with exactly these endpoints: one of this plan, else one that exists, else a new one.
-    fn find_run(
+    /// Finds the run for a use; false if there is no room.
+    fn place(
         &mut self,
-        set: &[Endpoint],
+        run: Use,
+        wanted: &WantedService,
         present: Option<&AppliedService>,
         slots: &mut Space,
         taken: &mut Vec<SlotRun>,
-    ) -> Option<SlotRun> {
+    ) -> bool {
+        let set = wanted.set(run.set);
         debug_assert!(set.iter().all(|endpoint| self.endpoints.contains_key(endpoint)));
         // A set may only name endpoints; a slot that points nowhere would be worse than a missing one.
-        let mut content = Vec::with_capacity(set.len());
+        let mut members = Vec::with_capacity(set.len());
         let indices = set
             .iter()
             .filter_map(|endpoint| self.endpoints.get(endpoint))
             .map(|record| record.index);
-        content.extend(indices);
-        if content.is_empty() {
-            return Some(SlotRun::default());
-        }
+        members.extend(indices);
         let existing = present.map_or(&[][..], |service| &service.runs);
-        if let Some((run, _)) = self.runs.iter().find(|(_, held)| *held == content) {
-            return Some(*run);
-        }
-        let run = if let Some((run, _)) = existing.iter().find(|(_, held)| *held == content) {
-            *run
-        } else {
-            let run = slots.take(u32::try_from(content.len()).ok()?)?;
-            taken.push(run);
-            run
+        let known = |count| {
+            let mut runs = self.runs.iter().chain(existing);
+            let found = runs.find(|(run, held)| run.count == count && *held == members)?;
+            Some(found.0)
         };
-        self.runs.reserve_exact(1);
-        self.runs.push((run, content));
-        Some(run)
+        let mut new = |free: Option<SlotRun>| {
+            taken.extend(free);
+            free
+        };
+        let table = maglev::size(members.len()).filter(|_| run.hashed);
+        let mut found = table.and_then(|size| known(size).or_else(|| new(slots.take_spare(size))));
+        if let (Some(size), None) = (table, found) {
+            self.no_room_for = Some(size);
+        }
+        if found.is_none() {
+            let Ok(count) = u32::try_from(members.len()) else {
+                return false;
+            };
+            found = known(count).or_else(|| new(slots.take(count)));
+        }
+        let Some(found) = found else {
+            return false;
+        };
+        self.by_use[run.index()] = found;
+        if found.count > 0 && self.runs.iter().all(|(run, _)| *run != found) {
+            self.runs.reserve_exact(1);
+            self.runs.push((found, members));
+        }
+        true
     }
 }
 
