@@ -115,6 +115,9 @@ bitflags! {
         const INSIDE_LOCAL = 1 << 6;
         /// The same for the outside set.
         const OUTSIDE_LOCAL = 1 << 7;
+        /// Clients outside are balanced by a hash and not by chance, see [`crate::maglev`]. The outside run has more slots
+        /// than backends then, unless it has one backend, or the arena no room.
+        const MAGLEV = 1 << 8;
     }
 }
 

@@ -3,6 +3,7 @@
 //! * [`address`]: addresses, ports and protocols in network byte order
 //! * [`frontend`]: service addresses and the backend runs behind them
 //! * [`backend`]: one record per endpoint of a service port
+//! * [`maglev`]: which slot a client's hash means
 //! * [`affinity`]: which backend a client was given last
 //! * [`range`]: who may ask a service, and where ClusterIPs come from
 //! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
@@ -38,6 +39,7 @@ pub mod device;
 pub mod flow;
 pub mod fragment;
 pub mod frontend;
+pub mod maglev;
 pub mod maps;
 pub mod name;
 pub mod range;

@@ -1,9 +1,10 @@
-//! A frontend's choice among its backends, once per new flow: the one that the client had, or uniformly random.
+//! A frontend's choice among its backends, once per new flow: the one that the client had, or the one that its hash means,
+//! or uniformly random.
 
 use bytemuck::{Pod, Zeroable};
 use kproxy_common::{
     Address, AddressRole, Backend, BackendFlags, BackendIndex, Counter, Door, Epoch, FrontendKey, Generation,
-    Port, ServiceId,
+    Port, ServiceId, maglev,
 };
 
 use crate::lookup::{self, Found, Offer, Side};
@@ -26,6 +27,8 @@ pub struct Request<'a> {
     pub side: Side,
     /// Its address as Kubernetes means it, if it is known. Unspecified for a client that is known to have none.
     pub client: Option<&'a Address>,
+    /// Its port, as far as that is known.
+    pub port: Port,
 }
 
 /// A backend as it was chosen. Ordered so that no neighbours here are neighbours in a flow at another alignment.
@@ -136,7 +139,7 @@ fn take<T: Tables>(tables: &T, request: &Request<'_>, offer: &Offer, chosen: &mu
         Some(client) if affinity::recall(tables, offer, client, chosen) => {
             tables.count(request.door, Counter::Affinity);
         }
-        Some(_) | None => pick(tables, offer, chosen)?,
+        Some(_) | None => pick(tables, request, offer, chosen)?,
     }
     if let Some(client) = client {
         affinity::remember(tables, request.door, client, chosen);
@@ -147,14 +150,28 @@ fn take<T: Tables>(tables: &T, request: &Request<'_>, offer: &Offer, chosen: &mu
 /// Picks a slot of the run. `None` if the record there is not a living backend of this service: the run was freed
 /// after the frontend had been read, and reading the frontend again finds the new run.
 #[inline(always)]
-fn pick<T: Tables>(tables: &T, offer: &Offer, chosen: &mut Chosen) -> Option<()> {
-    // The high half of a product of 32 random bits is uniform to within count / 2^32, without a division.
-    let offset = (u64::from(tables.random()) * u64::from(offer.run.count)) >> 32;
-    let index = tables.slot(offer.run.base.wrapping_add(offset as u32))?;
+fn pick<T: Tables>(tables: &T, request: &Request<'_>, offer: &Offer, chosen: &mut Chosen) -> Option<()> {
+    let hash = match request.client {
+        Some(client) if offer.hashed != 0 => hash(offer, client, request.port, request.destination),
+        Some(_) | None => tables.random(),
+    };
+    let offset = maglev::place(hash, offer.run.count);
+    let index = tables.slot(offer.run.base.wrapping_add(offset))?;
     let backend = tables.backend(index)?;
     if !backend.flags.contains(BackendFlags::ALIVE) || backend.service != offer.service {
         return None;
     }
     *chosen = Chosen::new(index, &backend);
     Some(())
+}
+
+/// What tells clients outside apart. Where a client is to stay with its backend, so that every node sends it there, its
+/// address alone.
+#[inline(never)]
+fn hash(offer: &Offer, client: &Address, port: Port, destination: &FrontendKey) -> u32 {
+    if offer.affinity_seconds == 0 {
+        maglev::flow_hash(client, port, destination.port, destination.protocol)
+    } else {
+        maglev::client_hash(client)
+    }
 }

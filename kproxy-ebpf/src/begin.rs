@@ -41,6 +41,7 @@ pub fn choose<T: Tables>(
         destination: &destination,
         side,
         client: Some(&tuple.source),
+        port: tuple.source_port,
     };
     match balance::choose(tables, &request, &mut work.chosen) {
         Choice::Backend => {

@@ -32,7 +32,9 @@ pub struct Offer {
     /// Which set of the service they are, as backends are marked.
     pub set: BackendFlags,
     /// Not 0 if a request is dropped instead of rejected when there are none.
-    pub drops: u16,
+    pub drops: u8,
+    /// Not 0 if the client's hash chooses among them.
+    pub hashed: u8,
 }
 
 impl Offer {
@@ -45,16 +47,18 @@ impl Offer {
 
     #[inline(always)]
     fn new(frontend: &Frontend, side: Side) -> Self {
-        let (run, drop, local) = match side {
+        let (run, drop, local, hashed) = match side {
             Side::Inside => (
                 frontend.inside,
                 FrontendFlags::DROP_INSIDE,
                 FrontendFlags::INSIDE_LOCAL,
+                FrontendFlags::empty(),
             ),
             Side::Outside => (
                 frontend.outside,
                 FrontendFlags::DROP_OUTSIDE,
                 FrontendFlags::OUTSIDE_LOCAL,
+                FrontendFlags::MAGLEV,
             ),
         };
         Self {
@@ -67,7 +71,8 @@ impl Offer {
             } else {
                 BackendFlags::IN_CLUSTER_SET
             },
-            drops: u16::from(frontend.flags.contains(drop)),
+            drops: u8::from(frontend.flags.contains(drop)),
+            hashed: u8::from(frontend.flags.intersects(hashed)),
         }
     }
 }

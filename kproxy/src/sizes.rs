@@ -96,8 +96,8 @@ pub struct SizeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(BACKEND_ENTRIES))]
     pub backends: Option<u32>,
 
-    /// Places for endpoints in the order of their service (8 bytes each), at least as many as backends; a change needs
-    /// its service's places twice [default: 65536 per GiB of memory, 524288 to 8388608].
+    /// Places for endpoints in the order of their service (8 bytes each), at least as many as backends, and for tables of
+    /// Maglev; a change needs its service's places twice [default: 65536 per GiB of memory, 524288 to 8388608].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(SLOT_ENTRIES))]
     pub slots: Option<u32>,
 

@@ -1,6 +1,6 @@
 //! What a destination is to a process, who the process is to Kubernetes, and what becomes of its call.
 
-use kproxy_common::{Address, AddressRole, Counter, Door, Family, FrontendKey, Protocol};
+use kproxy_common::{Address, AddressRole, Counter, Door, Family, FrontendKey, Port, Protocol};
 
 use super::{Errno, Peer, Socket, SocketVerdict};
 use crate::balance::{self, Choice, Chosen, Request};
@@ -82,6 +82,8 @@ fn ask<T: Tables>(
         destination,
         side: Side::Inside,
         client,
+        // Its kernel has not given it one yet.
+        port: Port::new(0),
     };
     balance::choose(tables, &request, chosen)
 }

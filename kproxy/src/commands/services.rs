@@ -69,6 +69,8 @@ pub struct Served {
     pub outside_local: bool,
     /// Session affinity in seconds, 0 for none.
     pub affinity_seconds: u32,
+    /// Whether clients outside are balanced by Maglev hashing.
+    pub maglev: bool,
     /// Whether only some clients may ask.
     pub restricted: bool,
 }
@@ -148,7 +150,10 @@ pub fn programmed(contents: &MapContents, names: &BTreeMap<ServiceId, ServiceNam
             let runs = frontends.iter().flat_map(|(_, it)| [it.inside, it.outside]);
             let usable: BTreeSet<u32> = runs.flat_map(|run| slots(contents, run)).collect();
             let name = names.get(&id);
-            let mut frontends: Vec<_> = frontends.iter().map(|(key, it)| served(key, it)).collect();
+            let mut frontends: Vec<_> = frontends
+                .iter()
+                .map(|(key, it)| served(contents, key, it))
+                .collect();
             frontends.sort();
             let endpoints = members.get(&id).into_iter().flatten();
             let mut endpoints: Vec<_> = endpoints
@@ -177,17 +182,24 @@ fn slots(contents: &MapContents, run: SlotRun) -> impl Iterator<Item = u32> {
         .map(|index| index.0)
 }
 
-fn served(key: &FrontendKey, frontend: &Frontend) -> Served {
+/// How many backends a run leads to. A table has more slots than these.
+fn backends(contents: &MapContents, run: SlotRun) -> u32 {
+    let backends: BTreeSet<u32> = slots(contents, run).collect();
+    u32::try_from(backends.len()).unwrap_or(u32::MAX)
+}
+
+fn served(contents: &MapContents, key: &FrontendKey, frontend: &Frontend) -> Served {
     let kind = FrontendKind::of(frontend.flags);
     Served {
         kind,
         address: (kind != FrontendKind::NodePort).then(|| key.address.to_string()),
         port: key.port.number(),
         protocol: key.protocol.to_string(),
-        inside: frontend.inside.count,
-        outside: frontend.outside.count,
+        inside: backends(contents, frontend.inside),
+        outside: backends(contents, frontend.outside),
         outside_local: frontend.flags.contains(FrontendFlags::OUTSIDE_LOCAL),
         affinity_seconds: frontend.affinity_seconds,
+        maglev: frontend.flags.contains(FrontendFlags::MAGLEV),
         restricted: frontend.ranges != RangeSetId::EVERYBODY,
     }
 }
@@ -242,6 +254,7 @@ fn notes(frontend: &Served) -> String {
     let notes = [
         frontend.outside_local.then(|| "local".to_owned()),
         (frontend.affinity_seconds > 0).then(|| format!("affinity {} s", frontend.affinity_seconds)),
+        frontend.maglev.then(|| "maglev".to_owned()),
         frontend.restricted.then(|| "source ranges".to_owned()),
     ];
     notes.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -257,5 +270,48 @@ fn short(member: &Member) -> String {
         (true, true) => format!("{endpoint}(local)"),
         (true, false) => endpoint.clone(),
         (false, _) => format!("{endpoint}(leaving)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kproxy_common::{Address, BackendIndex, Epoch, Generation, Port, Protocol};
+
+    use super::*;
+
+    #[test]
+    fn a_table_counts_its_backends_and_not_its_slots() {
+        let address = Address::from(std::net::Ipv4Addr::new(192, 0, 2, 1));
+        let key = FrontendKey::new(address, Port::new(80), Protocol::TCP);
+        let frontend = Frontend {
+            service: ServiceId(1),
+            flags: FrontendFlags::EXTERNAL_IP | FrontendFlags::MAGLEV,
+            affinity_seconds: 0,
+            ranges: RangeSetId::EVERYBODY,
+            inside: SlotRun { base: 5, count: 2 },
+            outside: SlotRun { base: 0, count: 5 },
+            check: key.check(),
+            padding: 0,
+        };
+        let backend = Backend {
+            address,
+            port: Port::new(8080),
+            flags: BackendFlags::ALIVE,
+            generation: Generation(0),
+            service: ServiceId(1),
+            epoch: Epoch(0),
+        };
+        let contents = MapContents {
+            frontends: [(key, frontend)].into(),
+            slots: [1, 2, 2, 1, 2, 1, 2].map(BackendIndex).into(),
+            backends: vec![backend; 3],
+            ..MapContents::default()
+        };
+        let services = programmed(&contents, &BTreeMap::new());
+        let [served] = &services[0].frontends[..] else {
+            panic!("{services:?}")
+        };
+        assert_eq!((served.inside, served.outside, served.maglev), (2, 2, true));
+        assert_eq!(notes(served), "maglev");
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use kproxy_common::{Address, Family, FrontendFlags, FrontendKey};
 
+use super::Place;
 use super::select::Selected;
-use crate::model::{Service, ServicePort, TrafficPolicy};
+use crate::model::{LoadBalancing, Service, ServicePort, TrafficPolicy};
 use crate::plan::{BackendSet, WantedFrontend};
 
 /// Which sets of endpoints the frontends of a service port use. A set that none uses is not computed (semantics 2.29).
@@ -38,6 +39,7 @@ pub(super) fn frontends(
     port: &ServicePort,
     family: Family,
     selected: &Selected,
+    place: &Place,
 ) -> BTreeMap<FrontendKey, WantedFrontend> {
     let restricted = service
         .source_ranges()
@@ -47,7 +49,7 @@ pub(super) fn frontends(
     for (key, kind) in offers(service, port).filter(|(key, _)| key.address.family() == family) {
         frontends
             .entry(key)
-            .or_insert_with(|| frontend(service, kind, restricted, selected));
+            .or_insert_with(|| frontend(service, kind, restricted, selected, place));
     }
     frontends
 }
@@ -81,7 +83,13 @@ fn offers(service: &Service, port: &ServicePort) -> impl Iterator<Item = (Fronte
     by_address.chain(by_node_port)
 }
 
-fn frontend(service: &Service, kind: FrontendFlags, restricted: bool, selected: &Selected) -> WantedFrontend {
+fn frontend(
+    service: &Service,
+    kind: FrontendFlags,
+    restricted: bool,
+    selected: &Selected,
+    place: &Place,
+) -> WantedFrontend {
     let (inside, outside) = if kind == FrontendFlags::CLUSTER_IP {
         // The internal policy holds for everybody who asks a ClusterIP, wherever they are (semantics 3.12, 3.13).
         let set = set_of(service.internal_policy);
@@ -95,6 +103,8 @@ fn frontend(service: &Service, kind: FrontendFlags, restricted: bool, selected: 
     flags.set(FrontendFlags::OUTSIDE_LOCAL, outside == BackendSet::Local);
     flags.set(FrontendFlags::DROP_INSIDE, selected.drops(inside));
     flags.set(FrontendFlags::DROP_OUTSIDE, selected.drops(outside));
+    let balancing = load_balancing(service, kind, place);
+    flags.set(FrontendFlags::MAGLEV, balancing == LoadBalancing::Maglev);
     WantedFrontend {
         flags,
         affinity_seconds: service.affinity_seconds,
@@ -103,6 +113,18 @@ fn frontend(service: &Service, kind: FrontendFlags, restricted: bool, selected: 
         // Source ranges are a matter of load-balancer addresses alone (semantics 3.40).
         restricted: restricted && kind == FrontendFlags::LOAD_BALANCER,
     }
+}
+
+/// Hardly anybody outside asks a ClusterIP, and every Service has one: their tables would be many, so only a Service
+/// that says so itself has them there too.
+fn load_balancing(service: &Service, kind: FrontendFlags, place: &Place) -> LoadBalancing {
+    service
+        .load_balancing
+        .unwrap_or(if kind == FrontendFlags::CLUSTER_IP {
+            LoadBalancing::Random
+        } else {
+            place.load_balancing
+        })
 }
 
 fn set_of(policy: TrafficPolicy) -> BackendSet {

@@ -42,7 +42,7 @@ pub fn compile<'a>(
     let needs = frontends::needs(service, port, family);
     let merged = merge::merge(&port.name, port.protocol, family, slices);
     let selected = select::select(&merged, needs, place);
-    let frontends = frontends::frontends(service, port, family, &selected);
+    let frontends = frontends::frontends(service, port, family, &selected, place);
 
     let mut endpoints = BTreeMap::new();
     for (endpoint, candidate) in &merged {

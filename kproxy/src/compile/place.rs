@@ -1,11 +1,11 @@
-//! What compiling has to know of the node.
+//! What compiling has to know of the node and of its configuration.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use kproxy_common::{Address, Family};
 
-use crate::model::Name;
+use crate::model::{LoadBalancing, Name};
 
 /// Where this kproxy runs: what "local", "this node" and "this zone" mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Place {
     pub zone: Option<Name>,
     /// The node's own address of each family, as far as they are known.
     pub primary: BTreeMap<Family, Address>,
+    /// How clients outside are balanced at what is no ClusterIP, where a Service does not say.
+    pub load_balancing: LoadBalancing,
 }
 
 impl Place {

@@ -37,6 +37,7 @@ use kproxy_common::Family;
 use crate::cli::LogFormat;
 use crate::dataplane::{DeviceHooks, XdpMode};
 use crate::devices::Rules;
+use crate::model::LoadBalancing;
 use crate::sizes::SizeArgs;
 
 pub use conntrack::{Conntrack, MostConnections};
@@ -183,6 +184,8 @@ pub struct Own {
     pub device_hooks: Option<DeviceHooks>,
     /// Where XDP decides on what comes in by uplinks.
     pub xdp: XdpMode,
+    /// How clients outside are balanced, where a Service does not say.
+    pub load_balancing: LoadBalancing,
     /// Where the API server gives NodePorts out.
     pub node_port_range: PortRange,
     /// How log lines look.

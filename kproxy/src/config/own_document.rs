@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::LogFormat;
 use crate::dataplane::{DeviceHooks, XdpMode};
+use crate::model::LoadBalancing;
 use crate::sizes::SizeArgs;
 
 /// The `apiVersion` of the document.
@@ -37,6 +38,8 @@ pub struct KproxyConfiguration {
     pub device_hooks: Option<DeviceHooks>,
     /// Where XDP decides on what comes in by uplinks.
     pub xdp: Option<XdpMode>,
+    /// How clients outside are balanced, where a Service does not say.
+    pub load_balancing: Option<LoadBalancing>,
     /// Where the API server gives NodePorts out.
     pub service_node_port_range: Option<String>,
     /// How log lines look.

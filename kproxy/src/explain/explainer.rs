@@ -1,11 +1,14 @@
 //! From a question to its answer.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kproxy_common::{Counter, DeviceFlags, Frontend, ServiceId, Settings, Tuple};
+use kproxy_common::{
+    BackendIndex, Counter, DeviceFlags, Frontend, FrontendFlags, ServiceId, Settings, Tuple,
+};
 use kproxy_ebpf::lookup::Side;
 use kproxy_ebpf::{Age, Tables};
 use nix::net::if_::if_nametoindex;
@@ -191,7 +194,7 @@ impl<T: Tables> Explainer<T> {
 
     /// The chance by which the library picks this backend.
     fn chance_of(&self, events: &[Event], chosen: Option<Endpoint>, side: Side) -> Option<u32> {
-        let frontend = found(events)?;
+        let frontend = found(events).filter(|frontend| !is_hashed(frontend, side))?;
         let run = match side {
             Side::Inside => frontend.inside,
             Side::Outside => frontend.outside,
@@ -216,7 +219,12 @@ impl<T: Tables> Explainer<T> {
         steps.extend(remarks.iter().cloned());
         let mut events = events.clone();
         events.dedup();
-        steps.extend(events.iter().filter_map(|event| step(event, side, &self.names)));
+        let hashed = found(&events).is_some_and(|frontend| is_hashed(&frontend, side));
+        steps.extend(
+            events
+                .iter()
+                .filter_map(|event| step(event, (side, hashed), &self.names)),
+        );
     }
 
     fn answer(
@@ -230,9 +238,10 @@ impl<T: Tables> Explainer<T> {
         let Passage { outcome, events, .. } = passage;
         let verdict = outcome.verdict();
         let is_affinity = counted(events).contains(&Counter::Affinity);
+        let is_hashed = found(events).is_some_and(|frontend| is_hashed(&frontend, side));
         let reason = reason(
             outcome.counter,
-            is_affinity,
+            (is_affinity, is_hashed),
             (tuple.destination, tuple.destination_port, tuple.protocol),
         );
         let found = found(events);
@@ -268,7 +277,10 @@ impl<T: Tables> Explainer<T> {
             Side::Outside => frontend.outside,
         };
         let slots = (0..run.count).filter_map(move |offset| self.tables.slot(run.base.wrapping_add(offset)));
-        slots
+        // A table has each of them many times.
+        let backends: BTreeSet<BackendIndex> = slots.collect();
+        backends
+            .into_iter()
             .filter_map(|index| self.tables.backend(index))
             .map(|it| Endpoint {
                 address: it.address,
@@ -327,6 +339,11 @@ fn service(events: &[Event]) -> Option<ServiceId> {
         })
     };
     found(events).map(|frontend| frontend.service).or_else(by_flow)
+}
+
+/// Whether it is the client's hash that chooses, and not chance.
+fn is_hashed(frontend: &Frontend, side: Side) -> bool {
+    side == Side::Outside && frontend.flags.contains(FrontendFlags::MAGLEV)
 }
 
 /// The frontend that the library found.

@@ -76,6 +76,7 @@ impl Paper {
             .with_context(|| format!("read the directory {}", self.manifests.display()))?;
         let rules = Rules {
             allow_external_ips: self.config.allow_external_ips,
+            load_balancing: self.config.own.load_balancing,
             ..Rules::default()
         };
         let mut index = Index::with_rules(&self.config.node_name, rules);

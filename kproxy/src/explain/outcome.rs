@@ -98,7 +98,7 @@ fn verdict(counter: Counter) -> Option<Verdict> {
 /// Why, in a sentence that begins with the outcome's name.
 pub(super) fn reason(
     counter: Option<Counter>,
-    is_affinity: bool,
+    (is_affinity, is_hashed): (bool, bool),
     (address, port, protocol): (Address, Port, Protocol),
 ) -> String {
     let to = Endpoint { address, port };
@@ -111,6 +111,9 @@ pub(super) fn reason(
         Counter::New if is_affinity => {
             return "affinity: a new connection, and the service keeps this client with the backend it had before"
                 .into();
+        }
+        Counter::New if is_hashed => {
+            "a new connection, and the client's hash decides among the backends, the same at every node".into()
         }
         Counter::New => "a new connection, and chance decides among the backends".into(),
         Counter::Established => {

@@ -9,12 +9,16 @@ use super::replay::Event;
 use crate::plan::{Endpoint, Listener};
 
 /// What an event means, unless it is a matter of course.
-pub(super) fn step(event: &Event, side: Side, names: &Names) -> Option<String> {
+pub(super) fn step(event: &Event, (side, hashed): (Side, bool), names: &Names) -> Option<String> {
     Some(match event {
         Event::Address(address, role) => format!("ADDRESSES: {address} is {}", roles(*role)),
         Event::Frontend(key, None) => format!("FRONTENDS: there is no {}", listener(key)),
         Event::Frontend(key, Some(frontend)) => {
-            format!("FRONTENDS: {} is {}", listener(key), offer(frontend, side, names))
+            format!(
+                "FRONTENDS: {} is {}",
+                listener(key),
+                offer(frontend, (side, hashed), names)
+            )
         }
         Event::Flow(_) => "FLOWS: a connection with these addresses and ports is known".into(),
         Event::SocketFlow(_) => "SOCKET_FLOWS: the socket has sent there before".into(),
@@ -28,7 +32,10 @@ pub(super) fn step(event: &Event, side: Side, names: &Names) -> Option<String> {
         Event::Affinity(key, None) => {
             format!("AFFINITY: {} has not asked the service before", key.client)
         }
-        Event::Slot(index, backend) => format!("SLOTS: chance picks {index}, record {}", backend.0),
+        Event::Slot(index, backend) => {
+            let who = if hashed { "the client's hash" } else { "chance" };
+            format!("SLOTS: {who} picks {index}, record {}", backend.0)
+        }
         Event::Backend(index, backend) => {
             let endpoint = Endpoint {
                 address: backend.address,
@@ -82,7 +89,7 @@ fn listener(key: &FrontendKey) -> String {
     }
 }
 
-fn offer(frontend: &Frontend, side: Side, names: &Names) -> String {
+fn offer(frontend: &Frontend, (side, hashed): (Side, bool), names: &Names) -> String {
     let (run, local, who) = match side {
         Side::Inside => (frontend.inside, FrontendFlags::INSIDE_LOCAL, "inside"),
         Side::Outside => (frontend.outside, FrontendFlags::OUTSIDE_LOCAL, "outside"),
@@ -92,8 +99,9 @@ fn offer(frontend: &Frontend, side: Side, names: &Names) -> String {
     } else {
         "Cluster"
     };
+    let what = if hashed { "slots of a table" } else { "backends" };
     format!(
-        "{} of {}, whose {set} set serves clients {who}: {} backends",
+        "{} of {}, whose {set} set serves clients {who}: {} {what}",
         FrontendKind::of(frontend.flags),
         names.of(frontend.service),
         run.count

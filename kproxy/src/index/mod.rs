@@ -73,11 +73,12 @@ impl Index {
     #[must_use]
     pub fn with_rules(node_name: &str, rules: Rules) -> Self {
         Self {
-            rules,
             place: Place {
                 node: node_name.into(),
+                load_balancing: rules.load_balancing,
                 ..Place::default()
             },
+            rules,
             node: None,
             services: BTreeMap::new(),
             owners: BTreeMap::new(),

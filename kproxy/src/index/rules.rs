@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kproxy_common::{Address, Family};
 
-use crate::model::{External, Service};
+use crate::model::{External, LoadBalancing, Service};
 
 /// What the configuration says about every Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Rules {
     pub allow_external_ips: bool,
     /// The families that this node has (semantics 1.20).
     pub families: BTreeSet<Family>,
+    /// How clients outside are balanced, where a Service does not say.
+    pub load_balancing: LoadBalancing,
 }
 
 impl Default for Rules {
@@ -21,6 +23,7 @@ impl Default for Rules {
         Self {
             allow_external_ips: true,
             families: [Family::V4, Family::V6].into(),
+            load_balancing: LoadBalancing::default(),
         }
     }
 }

@@ -23,7 +23,7 @@ pub use name::{Name, ObjectName};
 pub use node::Node;
 pub use port::{parse_port, parse_protocol};
 pub use problem::{Kind, Problem, Reason};
-pub use service::{Created, External, Service, ServicePort, TrafficPolicy};
+pub use service::{Created, External, LoadBalancing, Service, ServicePort, TrafficPolicy};
 pub use service_cidr::ServiceCidr;
 pub use slice::{Conditions, Endpoint, Hints, Slice, SlicePort};
 

@@ -134,6 +134,11 @@ pub enum Reason {
     /// Not a session affinity.
     #[error("{0:?} is not a session affinity, None is used; use ClientIP or None")]
     Affinity(String),
+    /// Not a way to balance clients.
+    #[error(
+        "{0:?} is not a way to balance clients, what the node is configured for is used; use random or maglev"
+    )]
+    LoadBalancing(String),
     /// Not a way in which a load balancer passes packets on.
     #[error("{0:?} is not an ipMode, the address is skipped; use VIP or Proxy")]
     IpMode(String),

@@ -9,7 +9,7 @@ use super::applied::Applied;
 use super::contents::{Capacity, MapContents};
 use super::node::Node;
 use super::ranges::Ranges;
-use super::service::{AppliedService, Record};
+use super::service::{AppliedService, Record, members};
 use super::wanted::Endpoint;
 
 impl Applied {
@@ -145,14 +145,13 @@ impl Applied {
         if !content.iter().all(belongs) {
             return false;
         }
-        let content = content.to_vec();
         let free = self.slots.reserve(run);
         let Some(owner) = self.unclaimed_service(service) else {
             return false;
         };
         let shared = owner.runs.iter().any(|(held, _)| *held == run);
         if free {
-            owner.runs.push((run, content));
+            owner.runs.push((run, members(run, content, &owner.endpoints)));
         }
         free || shared
     }

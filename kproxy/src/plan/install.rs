@@ -10,7 +10,8 @@ use super::addresses::Addresses;
 use super::applied::Applied;
 use super::draft::{Draft, Name};
 use super::frontends::{Frontends, Refusal};
-use super::service::{AppliedService, Record, Staged};
+use super::service::{AppliedService, Record, slots};
+use super::staged::{Staged, Use};
 use super::step::{Listener, ProblemKind};
 use super::wanted::{BackendSet, Endpoint, WantedFrontend};
 
@@ -32,9 +33,10 @@ impl Applied {
                 draft.backends.push((record.index, (backend, Arc::clone(name))));
             }
         }
-        for (run, content) in &staged.runs {
-            if !service.runs.iter().any(|(present, _)| present == run) {
-                draft.slots.push((run.base, (content.clone(), Arc::clone(name))));
+        for run in &staged.runs {
+            if !service.runs.iter().any(|(present, _)| *present == run.0) {
+                let content = slots(run, &staged.endpoints);
+                draft.slots.push((run.0.base, (content, Arc::clone(name))));
             }
         }
         for (set, ranges) in staged.ranges.iter().filter(|set| !service.ranges.contains(set)) {
@@ -184,8 +186,8 @@ fn compose(key: FrontendKey, wanted: WantedFrontend, service: ServiceId, staged:
         flags,
         affinity_seconds,
         ranges: ranges.map_or(RangeSetId::EVERYBODY, |(set, _)| *set),
-        inside: staged.run(inside),
-        outside: staged.run(outside),
+        inside: staged.run(Use::inside(&wanted)),
+        outside: staged.run(Use::outside(&wanted)),
         check: key.check(),
         padding: 0,
     }

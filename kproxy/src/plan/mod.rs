@@ -8,6 +8,7 @@
 //! * [`step`](Step): the output, one [`Action`] per map write
 //! * [`applied`](Applied): the mirror; `space`, `quarantine`, `ranges`, `addresses`, `frontends`, `node` and
 //!   `devices` are its parts
+//! * [`maglev`]: the tables by which clients outside are balanced, if a frontend says so
 //! * [`contents`](MapContents): what was found in pinned maps, and how large they are
 //!
 //! The order of a plan is what makes it safe at every prefix: backends, slot runs, source ranges, frontends (the swap),
@@ -27,6 +28,7 @@ mod fill;
 mod frontends;
 mod install;
 mod kept;
+pub mod maglev;
 mod node;
 mod quarantine;
 mod ranges;
@@ -34,6 +36,7 @@ mod recall;
 mod service;
 mod space;
 mod stage;
+mod staged;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,8 @@ pub(super) struct Space {
     by_length: BTreeSet<(u32, u32)>,
     /// How many numbers all of them hold.
     numbers: u32,
+    /// How many numbers there are.
+    all: u32,
 }
 
 impl Space {
@@ -22,6 +24,7 @@ impl Space {
             by_base: BTreeMap::new(),
             by_length: BTreeSet::new(),
             numbers: 0,
+            all: range.end.saturating_sub(range.start),
         };
         space.free(SlotRun {
             base: range.start,
@@ -39,6 +42,16 @@ impl Space {
         self.remove(base, length);
         self.insert(base + count, length - count);
         Some(SlotRun { base, count })
+    }
+
+    /// A run of `count` numbers for what can do without: `None` if less than a quarter of all would be left.
+    pub(super) fn take_spare(&mut self, count: u32) -> Option<SlotRun> {
+        let left = self.numbers.checked_sub(count)?;
+        if left < self.all / 4 {
+            None
+        } else {
+            self.take(count)
+        }
     }
 
     /// One number.
@@ -143,6 +156,16 @@ mod tests {
         assert_eq!(space.take_one(), None);
         space.free(all);
         assert_eq!(space, Space::new(1..5));
+    }
+
+    #[test]
+    fn what_can_do_without_leaves_a_quarter() {
+        let mut space = Space::new(0..100);
+        assert_eq!(space.take_spare(76), None);
+        assert_eq!(space.take_spare(75), Some(run(0, 75)));
+        assert_eq!(space.take_spare(1), None);
+        assert_eq!(space.take(25), Some(run(75, 25)));
+        assert_eq!(space.take_spare(1), None);
     }
 
     #[test]

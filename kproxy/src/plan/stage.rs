@@ -9,7 +9,8 @@ use super::applied::Applied;
 use super::draft::{Draft, Name};
 use super::frontends::Frontends;
 use super::kept::Kept;
-use super::service::{AppliedService, Full, Staged};
+use super::service::AppliedService;
+use super::staged::{Full, Staged};
 use super::step::ProblemKind;
 use super::wanted::WantedService;
 
@@ -45,7 +46,15 @@ impl Applied {
                 &mut self.slots,
                 &mut self.ranges,
             ) {
-                Ok(staged) => all.push((name, Some(staged))),
+                Ok(staged) => {
+                    if let Some(slots) = staged.no_room_for {
+                        let (map, entries) = (maps::SLOTS, self.capacity.slots);
+                        let kind = ProblemKind::NoRoomForTable { slots, map, entries };
+                        draft.problem(Some(&name), kind);
+                        self.troubled.insert(Arc::clone(&name));
+                    }
+                    all.push((name, Some(staged)));
+                }
                 Err(full) => {
                     draft.problem(Some(&name), self.no_room(full));
                     self.troubled.insert(name);

@@ -232,6 +232,20 @@ pub enum ProblemKind {
         /// The option of `kproxy run` that sets it.
         option: &'static str,
     },
+    /// A map is too small for the Maglev table of the service, whose clients outside are balanced by their hash all the
+    /// same.
+    #[error(
+        "no room for a Maglev table of {slots} slots in map {map} ({entries} entries, of which a quarter is for all else); \
+         when its endpoints change, most clients outside get another one; raise --slots"
+    )]
+    NoRoomForTable {
+        /// How large it would be.
+        slots: u32,
+        /// The map.
+        map: &'static str,
+        /// Its size.
+        entries: u32,
+    },
     /// A map is too small for the ranges of clients that may ask the service, so it stays as it was.
     #[error(
         "no room for its source ranges in map {map} ({entries} entries); it stays as it was; raise --{option}"

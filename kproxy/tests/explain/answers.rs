@@ -1,5 +1,6 @@
 //! The shape of answers, and many of them at once.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
 use std::{fs, io::Write};
 
@@ -65,6 +66,43 @@ fn steps_tell_what_the_library_saw() {
     ] {
         let found = answer[place..].find(part);
         place += found.unwrap_or_else(|| panic!("{part} is not where it belongs in:\n{answer}"));
+    }
+}
+
+#[test]
+fn where_the_hash_decides_the_answer_is_always_the_same() {
+    let maglev =
+        "---\napiVersion: kproxy.config.k8s.io/v1alpha1\nkind: KproxyConfiguration\nloadBalancing: maglev\n";
+    let nodes = [0, 1].map(|_| node(&manifests(), &format!("{DETECTOR}{maglev}")));
+    let mut chosen = BTreeSet::new();
+    for port in 40_000..40_040 {
+        let question = format!("198.51.100.7:{port} > 192.168.0.1:30080/TCP");
+        let [answer, again] = nodes.each_ref().map(|node| ask(node, &question));
+        assert_eq!(answer.chosen, again.chosen, "{question}");
+        assert_eq!(answer.candidates, ["10.1.0.5:8080", "10.2.0.5:8080"]);
+        assert_eq!(
+            answer.reason,
+            "new: a new connection, and the client's hash decides among the backends, the same at every node"
+        );
+        let text = answer.to_string();
+        assert!(
+            text.contains("serves clients outside: 1021 slots of a table"),
+            "{text}"
+        );
+        assert!(text.contains("SLOTS: the client's hash picks"), "{text}");
+        chosen.extend(answer.chosen);
+    }
+    assert_eq!(chosen.len(), 2);
+    // Pods, and ClusterIPs of Services that do not ask for it themselves.
+    for question in [
+        "pod: 10.1.0.7 > 192.168.0.1:30080/TCP",
+        "198.51.100.7 > 10.96.0.1:80/TCP",
+    ] {
+        let answer = ask(&nodes[0], question);
+        assert_eq!(
+            answer.reason,
+            "new: a new connection, and chance decides among the backends"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 //! * [`rows`]: the table; [`row`] is the language it is written in
 //! * [`world`], [`state`] and [`service`]: the cluster that rows play in, and its services as manifests
 //! * [`uplink`]: how the node reaches what is elsewhere
+//! * [`hashed`]: who serves which client outside where hashes decide
 //! * [`answered`] and [`spread`]: what only many requests together show
 //! * [`simulation`]: plays a row packet by packet, with pods that behave like hosts
 //! * [`host`]: the datapath library in memory
@@ -14,6 +15,7 @@
 
 pub mod answered;
 pub mod beside;
+pub mod hashed;
 pub mod host;
 pub mod kernel;
 pub mod netns;

@@ -20,6 +20,7 @@ pub struct Service {
     local: bool,
     external: Outside,
     affinity_seconds: Option<u32>,
+    maglev: bool,
 }
 
 /// How clients reach a service by other addresses than its `ClusterIP`.
@@ -54,6 +55,7 @@ pub fn web(ready: &[&'static str]) -> Service {
         local: false,
         external: Outside::default(),
         affinity_seconds: None,
+        maglev: false,
     }
 }
 
@@ -163,6 +165,13 @@ impl Service {
         self
     }
 
+    /// Its clients outside are balanced by Maglev hashing.
+    #[must_use]
+    pub fn maglev(mut self) -> Self {
+        self.maglev = true;
+        self
+    }
+
     pub(super) fn manifest(&self) -> Value {
         let first = self.ports.first().map(|(_, port, _)| *port);
         let ports = self.ports.iter().map(|(protocol, port, target)| {
@@ -193,7 +202,11 @@ impl Service {
         json!({
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"name": self.name, "namespace": "default"},
+            "metadata": {
+                "name": self.name,
+                "namespace": "default",
+                "annotations": self.maglev.then(|| json!({"kproxy.io/load-balancing": "maglev"})),
+            },
             "spec": {
                 "type": kind,
                 "clusterIP": addresses[0],

@@ -153,7 +153,7 @@ fn services(node: &Node, pod: &str) {
         "name": "web",
         "frontends": [{
             "kind": "ClusterIP", "address": "10.96.0.1", "port": 80, "protocol": "TCP", "inside": 2, "outside": 2,
-            "outsideLocal": false, "affinitySeconds": 0, "restricted": false,
+            "outsideLocal": false, "affinitySeconds": 0, "maglev": false, "restricted": false,
         }],
         "endpoints": all[1]["endpoints"],
     }]);

@@ -98,6 +98,7 @@ pub async fn run(config: Config, file: Option<ConfigFile>) -> Result<()> {
     let rules = Rules {
         allow_external_ips: config.allow_external_ips,
         families: families.iter().copied().collect(),
+        load_balancing: own.load_balancing,
     };
     let meter = Meter::open(&own.pin_dir).context("open the maps that metrics are read from")?;
     let meter = Arc::new(meter);

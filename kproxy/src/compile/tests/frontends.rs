@@ -298,3 +298,45 @@ fn all_frontends_share_affinity_and_backends() {
         .collect();
     assert_eq!(local, [true, false], "2.14");
 }
+
+#[test]
+fn clients_outside_are_balanced_as_the_service_says_or_else_the_node() {
+    use crate::model::LoadBalancing::{Maglev, Random};
+    let everywhere = "ClusterIP NodePort ExternalIP LoadBalancer";
+    let rows = [
+        (None, Random, ""),
+        (None, Maglev, "NodePort ExternalIP LoadBalancer"),
+        (Some("random"), Maglev, ""),
+        (Some("maglev"), Random, everywhere),
+        (Some("maglev"), Maglev, everywhere),
+        (Some("nonsense"), Maglev, "NodePort ExternalIP LoadBalancer"),
+    ];
+    for (annotation, load_balancing, expected) in rows {
+        let mut object = json!({
+            "metadata": {"annotations": annotation.map(|value| json!({"kproxy.io/load-balancing": value}))},
+            "spec": {
+                "type": "LoadBalancer", "ports": [{"port": 80, "nodePort": 30080}],
+                "externalIPs": ["192.0.2.1"], "healthCheckNodePort": 32000,
+            },
+        });
+        json_patch::merge(
+            &mut object,
+            &json!({"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}}),
+        );
+        let parsed = samples::parse_service_object(object).unwrap();
+        let service = parsed.object.expect("a service");
+        let place = Place {
+            load_balancing,
+            ..place()
+        };
+        let slices = [slice("web-1", &["1 here ready"])];
+        let wanted = compile(&service, &service.ports[0], Family::V4, &slices, &place);
+        let hashed = wanted.frontends.values();
+        let hashed = hashed.filter(|frontend| frontend.flags.contains(FrontendFlags::MAGLEV));
+        let mut kinds: Vec<_> = hashed.map(kind).collect();
+        kinds.sort_unstable();
+        let mut expected: Vec<_> = expected.split_whitespace().collect();
+        expected.sort_unstable();
+        assert_eq!(kinds, expected, "{annotation:?} {load_balancing:?}");
+    }
+}

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::cli::{LogFormat, PlaceArgs};
 use crate::config::own_document::KproxyConfiguration;
 use crate::dataplane::{DeviceHooks, XdpMode};
+use crate::model::LoadBalancing;
 use crate::sizes::SizeArgs;
 
 /// The flags.
@@ -39,6 +40,12 @@ pub struct OwnFlags {
     /// can].
     #[arg(long, value_enum)]
     pub xdp: Option<XdpMode>,
+
+    /// How clients outside are balanced where the annotation kproxy.io/load-balancing of a Service does not say: by chance,
+    /// or by Maglev hashing, which sends a client to the same backend through any node [default: random].
+    #[arg(long, value_enum)]
+    pub load_balancing: Option<LoadBalancing>,
+
     /// Where the API server gives NodePorts out, as its flag of this name says: clients that this node stands in for get
     /// other ports [default: 30000-32767].
     #[arg(long, value_name = "FIRST-LAST")]
@@ -76,6 +83,7 @@ impl OwnFlags {
             uplink_devices,
             device_hooks,
             xdp,
+            load_balancing,
             service_node_port_range,
             netns_dirs,
             remove_kube_proxy_rules,
@@ -91,6 +99,7 @@ impl OwnFlags {
             uplink_devices: devices(uplink_devices, document.uplink_devices),
             device_hooks: device_hooks.or(document.device_hooks),
             xdp: xdp.or(document.xdp),
+            load_balancing: load_balancing.or(document.load_balancing),
             service_node_port_range: service_node_port_range.or(document.service_node_port_range),
             log_format: log_format.or(document.log_format),
             sizes: sizes.or(&document.sizes),

@@ -240,6 +240,10 @@ fn every_part_of_what_is_wanted_counts() {
             json!({"spec": {"externalIPs": ["192.0.2.1"]}}),
         ),
         (
+            "an annotation",
+            json!({"metadata": {"annotations": {"kproxy.io/load-balancing": "maglev"}}}),
+        ),
+        (
             "no load balancer",
             json!({"status": {"loadBalancer": {"ingress": []}}}),
         ),

@@ -1,7 +1,10 @@
 //! What beside services comes out of the index, and which parts of services go in.
 
+use kproxy_common::FrontendFlags;
+
 use super::*;
 use crate::compile::HealthCheck;
+use crate::model::LoadBalancing;
 
 #[test]
 fn health_checks_follow_services_and_endpoints() {
@@ -159,6 +162,7 @@ fn rules_say_which_parts_count() {
             Rules {
                 allow_external_ips: false,
                 families: [Family::V4].into(),
+                ..Rules::default()
             },
             vec![v4],
             1,
@@ -168,6 +172,7 @@ fn rules_say_which_parts_count() {
             Rules {
                 allow_external_ips: false,
                 families: [Family::V6].into(),
+                ..Rules::default()
             },
             vec![v6],
             1,
@@ -190,4 +195,30 @@ fn rules_say_which_parts_count() {
         put_object(&mut index, "web", fields.clone());
         assert!(frontends(&mut index).is_empty(), "{row}: 1.27");
     }
+}
+
+#[test]
+fn rules_say_how_clients_outside_are_balanced_where_a_service_does_not() {
+    let mut index = synced_with(Rules {
+        load_balancing: LoadBalancing::Maglev,
+        ..Rules::default()
+    });
+    for (name, address, annotations) in [
+        ("web", "10.96.0.1", json!({})),
+        ("shop", "10.96.0.2", json!({"kproxy.io/load-balancing": "random"})),
+    ] {
+        let port = json!({"port": 80, "nodePort": if name == "web" { 30080 } else { 30081 }});
+        let fields = json!({
+            "metadata": {"annotations": annotations},
+            "spec": {"type": "NodePort", "clusterIP": address, "ports": [port]},
+        });
+        put_object(&mut index, name, fields);
+    }
+    let changes = index.take_changes();
+    let hashed = changes.iter().flat_map(|(name, wanted)| {
+        let frontends = wanted.iter().flat_map(|wanted| &wanted.frontends);
+        let hashed = frontends.filter(|(_, frontend)| frontend.flags.contains(FrontendFlags::MAGLEV));
+        hashed.map(|(key, _)| format!("{} {}", name.name, key.port))
+    });
+    assert_eq!(hashed.collect::<Vec<_>>(), ["web 30080"]);
 }

@@ -7,9 +7,11 @@ mod addresses;
 mod policies;
 mod ports;
 
+use clap::ValueEnum;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::jiff::Timestamp;
 use kproxy_common::{Address, Port, Protocol};
+use serde::{Deserialize, Serialize};
 
 use super::{Cidr, Kind, Name, ObjectName, Parsed, Problem};
 
@@ -36,6 +38,8 @@ pub struct Service {
     pub external_policy: TrafficPolicy,
     /// Session affinity by client address in seconds, 0 for none.
     pub affinity_seconds: u32,
+    /// How clients outside are balanced, if the Service says so.
+    pub load_balancing: Option<LoadBalancing>,
     /// Addresses outside the cluster. Few Services have any, so they are kept apart.
     pub external: Option<Box<External>>,
 }
@@ -80,6 +84,17 @@ pub enum TrafficPolicy {
     Local,
 }
 
+/// How backends are chosen for clients outside. For all others it is chance that chooses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadBalancing {
+    /// By chance.
+    #[default]
+    Random,
+    /// By the client's hash in a table that is the same at every node.
+    Maglev,
+}
+
 impl Service {
     /// Addresses that somebody else sends to the nodes.
     #[must_use]
@@ -118,6 +133,7 @@ impl TryFrom<v1::Service> for Parsed<Service> {
     fn try_from(service: v1::Service) -> Result<Self, Problem> {
         let name = ObjectName::of(Kind::Service, &service.metadata)?;
         let spec = service.spec.unwrap_or_default();
+        let annotations = service.metadata.annotations;
         let opted_out = service
             .metadata
             .labels
@@ -147,6 +163,7 @@ impl TryFrom<v1::Service> for Parsed<Service> {
             internal_policy: policies::internal(&spec, &mut report),
             external_policy,
             affinity_seconds: policies::affinity_seconds(&spec, &mut report),
+            load_balancing: policies::load_balancing(annotations.as_ref(), &mut report),
             ports: ports::ports(spec.ports.unwrap_or_default(), &mut report),
             external: (external != External::default()).then(|| Box::new(external)),
         };
@@ -169,6 +186,7 @@ fn foreign(name: ObjectName, spec: &v1::ServiceSpec) -> Parsed<Service> {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         affinity_seconds: 0,
+        load_balancing: None,
         external: None,
     };
     Parsed {

@@ -1,11 +1,15 @@
 //! The words and numbers of a Service that say how its traffic is treated.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1;
 use kproxy_common::Port;
 
-use super::TrafficPolicy;
+use super::{LoadBalancing, TrafficPolicy};
 use crate::model::{Reason, parse_port};
 
+/// The annotation that says how clients outside are balanced.
+const LOAD_BALANCING: &str = "kproxy.io/load-balancing";
 /// The API server's default for `sessionAffinityConfig.clientIP.timeoutSeconds` (semantics 6.03).
 const AFFINITY_SECONDS: u32 = 10_800;
 /// The longest affinity timeout that the API server accepts.
@@ -106,4 +110,19 @@ pub(super) fn affinity_seconds(spec: &v1::ServiceSpec, report: &mut impl FnMut(S
     let field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
     report(field.into(), Reason::AffinityTimeout(seconds.into()));
     AFFINITY_SECONDS
+}
+
+pub(super) fn load_balancing(
+    annotations: Option<&BTreeMap<String, String>>,
+    report: &mut impl FnMut(String, Reason),
+) -> Option<LoadBalancing> {
+    match annotations?.get(LOAD_BALANCING)?.as_str() {
+        "random" => Some(LoadBalancing::Random),
+        "maglev" => Some(LoadBalancing::Maglev),
+        other => {
+            let field = format!("metadata.annotations[{LOAD_BALANCING}]");
+            report(field, Reason::LoadBalancing(other.to_owned()));
+            None
+        }
+    }
 }

@@ -231,3 +231,23 @@ fn policies_and_affinity() {
         assert_eq!(service(spec).affinity_seconds, seconds, "6.03");
     }
 }
+
+#[test]
+fn an_annotation_says_how_clients_outside_are_balanced() {
+    let annotated = |value: Option<&str>| {
+        let annotations = value.map(|value| json!({"kproxy.io/load-balancing": value, "other": "maglev"}));
+        let parsed = parse_service_object(json!({"metadata": {"annotations": annotations}})).unwrap();
+        let problems: Vec<_> = parsed.problems.iter().map(ToString::to_string).collect();
+        (parsed.object.expect("a service").load_balancing, problems)
+    };
+    assert_eq!(annotated(None), (None, vec![]));
+    assert_eq!(annotated(Some("maglev")), (Some(LoadBalancing::Maglev), vec![]));
+    assert_eq!(annotated(Some("random")), (Some(LoadBalancing::Random), vec![]));
+    for wrong in ["Maglev", "", "round-robin"] {
+        let problem = format!(
+            "Service default/web, field metadata.annotations[kproxy.io/load-balancing]: {wrong:?} is not a way to balance \
+             clients, what the node is configured for is used; use random or maglev"
+        );
+        assert_eq!(annotated(Some(wrong)), (None, vec![problem]));
+    }
+}

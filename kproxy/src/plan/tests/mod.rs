@@ -2,6 +2,7 @@
 
 mod any;
 mod cases;
+mod maglev;
 mod model;
 mod node;
 mod random;

@@ -37,7 +37,7 @@ impl Place {
                 pin_dir: pins.join(&name),
                 cgroup,
                 sizes: Sizes {
-                    slots: 65_536,
+                    slots: 262_144,
                     backends: 16_384,
                     flows: 65_536,
                     flows_new: 65_536,

@@ -16,7 +16,8 @@ use crate::host::program::Wanted;
 
 /// Few enough that reading all of them takes no time.
 const BACKENDS: u32 = 512;
-const SLOTS: u32 = 4096;
+/// Enough for the tables of several rows: those that are given up rest for a second.
+const SLOTS: u32 = 65_536;
 
 /// Arguments of `kproxy run` for maps of these sizes, `NodePorts` on every address, which loopback is one of, and the
 /// addresses that are pods'.

@@ -10,6 +10,7 @@ use super::*;
 use crate::cli::{Cli, Command, LogFormat};
 use crate::config::{GoDuration, LocalDetector, Mode, NodePortAddresses, PortRange};
 use crate::dataplane::{DeviceHooks, XdpMode};
+use crate::model::LoadBalancing;
 
 const KUBEADM: &str = include_str!("kubeadm.yaml");
 const KUBE_PROXY: &str = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
@@ -161,7 +162,7 @@ fn node_names_10a() {
 fn own_settings_come_from_the_second_document_and_flags_win() {
     let text = format!(
         "{KUBEADM}---\n{OWN}pinDir: /sys/fs/bpf/of-the-file\ncgroup: /c\npodDevices: [pod*]\nlogFormat: json\n\
-         sizes: {{flows: 4096, backends: 100, affinity: 2048}}\ndeviceHooks: clsact\nxdp: native\nnetnsDirs: [/n]\nremoveKubeProxyRules: true\n\
+         sizes: {{flows: 4096, backends: 100, affinity: 2048}}\ndeviceHooks: clsact\nxdp: native\nloadBalancing: maglev\nnetnsDirs: [/n]\nremoveKubeProxyRules: true\n\
          serviceNodePortRange: 20000-22767\nmore: 1\n"
     );
     let own = with_file(&text, &[]).expect("a configuration").config.own;
@@ -178,6 +179,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     assert!(own.remove_kube_proxy_rules);
     assert_eq!(own.device_hooks, Some(DeviceHooks::Clsact));
     assert_eq!(own.xdp, XdpMode::Native);
+    assert_eq!(own.load_balancing, LoadBalancing::Maglev);
     assert_eq!(own.node_port_range.ports(), 20_000..=22_767);
 
     let flags = [
@@ -186,6 +188,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
         "--log-format=text",
         "--device-hooks=tcx",
         "--xdp=off",
+        "--load-balancing=random",
         "--flows=8192",
         "--netns-dirs=/m,/o",
         "--manifests=/manifests",
@@ -199,6 +202,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     assert_eq!((own.sizes.flows, own.sizes.backends), (Some(8_192), Some(100)));
     assert_eq!(own.device_hooks, Some(DeviceHooks::Tcx));
     assert_eq!(own.xdp, XdpMode::Off);
+    assert_eq!(own.load_balancing, LoadBalancing::Random);
     assert_eq!(own.netns_dirs, [Path::new("/m"), Path::new("/o")]);
     assert_eq!(own.node_port_range.ports(), 8_000..=8_099);
     assert_eq!(own.manifests.as_deref(), Some(Path::new("/manifests")));
@@ -212,6 +216,7 @@ fn own_settings_come_from_the_second_document_and_flags_win() {
     let plain = with_file(OWN, &[]).expect("the own document alone").config;
     assert_eq!(plain.own.pin_dir, Path::new("/sys/fs/bpf/kproxy"));
     assert_eq!(plain.own.netns_dirs.len(), 3);
+    assert_eq!(plain.own.load_balancing, LoadBalancing::Random);
     assert_eq!(plain.own.node_port_range, PortRange::NODE_PORTS);
     assert_eq!(plain.document, KubeProxyConfiguration::default().with_defaults());
 }

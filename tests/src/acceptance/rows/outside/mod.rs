@@ -6,6 +6,7 @@
 mod combinations;
 mod flows;
 mod limits;
+mod maglev;
 mod requests;
 mod rules;
 mod stories;
@@ -22,6 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
         requests::rows(),
         flows::rows(),
         limits::rows(),
+        maglev::rows(),
         stories::rows(),
     ]
     .concat()
