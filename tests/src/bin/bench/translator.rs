@@ -78,9 +78,7 @@ pub(crate) enum Running {
         _agents: Vec<Agent>,
         _manifests: TempDir,
     },
-    KubeProxy {
-        _proxy: Box<KubeProxy>,
-    },
+    KubeProxy(Box<KubeProxy>),
 }
 
 /// Puts services in force on the node under test.
@@ -117,9 +115,7 @@ pub(crate) fn program(
             };
             forget_soon(node.namespace())?;
             let proxy = KubeProxy::start(program, cluster, services)?;
-            Ok(Running::KubeProxy {
-                _proxy: Box::new(proxy),
-            })
+            Ok(Running::KubeProxy(Box::new(proxy)))
         }
     }
 }
