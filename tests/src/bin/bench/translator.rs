@@ -15,7 +15,7 @@ use crate::stage::{BOUND, NODE};
 use crate::transaction::load;
 
 /// What programming may take.
-pub(crate) const PROGRAMMED_WITHIN: Duration = Duration::from_mins(3);
+pub(crate) const PROGRAMMED_WITHIN: Duration = Duration::from_mins(4);
 /// Services in one file of manifests.
 const IN_A_FILE: usize = 1000;
 
