@@ -95,7 +95,7 @@ impl Asked {
                 sizes: vec![1, 10_000],
                 rounds: 6,
                 turn: Duration::from_millis(200),
-                streams: (3, 1),
+                streams: (4, 1),
                 scale: (10_000, 10),
                 changes: (500, 5),
                 starts: 1,

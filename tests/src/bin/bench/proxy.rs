@@ -1,9 +1,8 @@
 //! The real kube-proxy, where somebody has one.
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use kproxy_tests::apiserver::{ApiServer, Options};
 use kproxy_tests::cluster::{Cluster, Process, Relay, Via};
 use serde_json::json;
@@ -11,7 +10,6 @@ use tempfile::TempDir;
 
 use crate::services::Services;
 use crate::stage::NODE;
-use crate::translator::PROGRAMMED_WITHIN;
 
 /// Where its API server is found in the switch.
 const PORT: u16 = 6443;
@@ -19,7 +17,7 @@ const PORT: u16 = 6443;
 /// kube-proxy in its mode `nftables`, beside an API server with the services.
 #[derive(Debug)]
 pub(crate) struct KubeProxy {
-    _process: Process,
+    process: Process,
     _relay: Relay,
     _server: ApiServer,
     _folder: TempDir,
@@ -54,38 +52,17 @@ impl KubeProxy {
             "--conntrack-tcp-timeout-established=0",
             "--conntrack-tcp-timeout-close-wait=0",
         ];
-        let mut process = node.host().run_program(Via::Packet, program, &arguments)?;
-        wait(&mut process, cluster, services)?;
+        let process = node.host().run_program(Via::Packet, program, &arguments)?;
         Ok(Self {
-            _process: process,
+            process,
             _relay: relay,
             _server: server,
             _folder: folder,
         })
     }
-}
 
-/// It programs the services in order of their names, if in any: only all of its elements are all of the services.
-fn wait(process: &mut Process, cluster: &Cluster, services: &Services) -> anyhow::Result<()> {
-    let deadline = std::time::Instant::now() + PROGRAMMED_WITHIN;
-    let wanted = services.all.len();
-    while std::time::Instant::now() < deadline {
-        if !process.is_running() {
-            bail!("kube-proxy has ended: {}", process.stderr().text());
-        }
-        let mut look = cluster.node(NODE).host().run_program(
-            Via::Packet,
-            "nft".as_ref(),
-            &["list", "set", "ip", "kube-proxy", "cluster-ips"],
-        )?;
-        look.wait(PROGRAMMED_WITHIN)?;
-        if look.stdout().text().matches("10.96.").count() >= wanted {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(200));
+    /// What it says where it has ended.
+    pub(crate) fn ended(&mut self) -> Option<String> {
+        (!self.process.is_running()).then(|| self.process.stderr().text())
     }
-    bail!(
-        "kube-proxy has not programmed {wanted} services: {}",
-        process.stderr().text()
-    )
 }

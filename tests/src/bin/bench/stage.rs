@@ -4,15 +4,16 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use kproxy_tests::cluster::{Cluster, Host, Namespace, Process, Via};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::services::{NODE_PORT, PORT, Services, TARGET};
-use crate::translator::{Running, Translator, program};
+use crate::translator::{PROGRAMMED_WITHIN, Running, Translator, program};
 use crate::wire::Sink;
 
 /// What starting and ending may take.
@@ -24,7 +25,7 @@ const CLUSTER_IPS: &str = "10.96.0.0/16";
 #[derive(Debug)]
 pub(crate) struct Stage {
     translator: Translator,
-    _running: Running,
+    running: Running,
     _servers: Vec<Process>,
     services: Services,
     cpu: usize,
@@ -67,17 +68,35 @@ impl Stage {
             serve(cluster.pod(FAR), cpu, &["--datagrams"])?,
         ];
         let running = program(translator, &cluster, &services, kube_proxy)?;
-        let stage = Self {
+        let mut stage = Self {
             translator,
-            _running: running,
+            running,
             _servers: servers,
             services,
             cpu,
             sink,
             cluster,
         };
-        stage.check()?;
+        stage.wait()?;
         Ok(stage)
+    }
+
+    /// Until the services are in force: all of them are at once, also those of a proxy that does not say when.
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PROGRAMMED_WITHIN;
+        loop {
+            let checked = self.check();
+            let Running::KubeProxy(proxy) = &mut self.running else {
+                return checked;
+            };
+            if checked.is_ok() || Instant::now() > deadline {
+                return checked;
+            }
+            if let Some(words) = proxy.ended() {
+                bail!("kube-proxy has ended: {words}");
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Where the client asks for the pod near it.

@@ -6,6 +6,9 @@ use crate::contender::ORDER;
 use crate::results::Results;
 use crate::samples::{Metric, Samples, Spread, per_mille};
 
+/// With so many samples of each, three of a hundred pairs of equals would stand apart by chance (2 of 70 orders).
+const ENOUGH: usize = 4;
+
 /// Everything, as plain text.
 pub(crate) fn text(results: &Results) -> String {
     let mut text = format!("{}\n{}\n", results.machine.words(), results.machine.versions());
@@ -37,16 +40,23 @@ pub(crate) fn rows(samples: &Samples, metric: Metric, size: u32) -> Vec<Row<'_>>
     let place = |name: &str| ORDER.iter().position(|it| *it == name).unwrap_or(ORDER.len());
     found.sort_by_key(|(name, _)| place(name));
     let first = found.first().copied();
-    let beside = |spread: &Spread| match first {
-        Some((_, first)) if first == *spread => String::new(),
-        Some((name, first)) if !first.is_apart_from(spread) => format!("not distinguishable from {name}"),
-        Some((name, first)) => format!("{:.2} x {name}", spread.median / first.median),
+    let is_enough = |name: &str| {
+        let values = samples.of(metric, size, name);
+        values.is_some_and(|values| values.len() >= ENOUGH)
+    };
+    let beside = |name: &str, spread: &Spread| match first {
+        Some((first, _)) if first == name => String::new(),
+        Some((first, _)) if !is_enough(first) || !is_enough(name) => "too few to compare".to_owned(),
+        Some((first, of_first)) if !of_first.is_apart_from(spread) => {
+            format!("not distinguishable from {first}")
+        }
+        Some((first, of_first)) => format!("{:.2} x {first}", spread.median / of_first.median),
         None => String::new(),
     };
     let rows = found.iter().map(|(name, spread)| Row {
         name,
         spread: *spread,
-        beside: beside(spread),
+        beside: beside(name, spread),
     });
     rows.collect()
 }
@@ -148,9 +158,9 @@ mod tests {
     fn noise_is_not_called_a_difference() {
         let mut samples = Samples::default();
         for (name, values) in [
-            ("direct", [10.0, 12.0]),
-            ("iptables", [11.0, 13.0]),
-            ("nftables", [5.0, 6.0]),
+            ("direct", [10.0, 12.0, 10.0, 11.0]),
+            ("iptables", [11.0, 13.0, 12.0, 12.0]),
+            ("nftables", [5.0, 6.0, 5.0, 6.0]),
         ] {
             for value in values {
                 samples.add(Metric::Connections, 1, name, value);
@@ -160,6 +170,17 @@ mod tests {
             .into_iter()
             .map(|row| row.beside)
             .collect();
-        assert_eq!(words, ["", "not distinguishable from direct", "0.50 x direct"]);
+        assert_eq!(words, ["", "not distinguishable from direct", "0.52 x direct"]);
+    }
+
+    #[test]
+    fn a_few_samples_are_no_difference() {
+        let mut samples = Samples::default();
+        samples.add(Metric::Connections, 1, "direct", 10.0);
+        samples.add(Metric::Connections, 1, "iptables", 1.0);
+        assert_eq!(
+            rows(&samples, Metric::Connections, 1)[1].beside,
+            "too few to compare"
+        );
     }
 }

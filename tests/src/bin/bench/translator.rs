@@ -15,7 +15,7 @@ use crate::stage::{BOUND, NODE};
 use crate::transaction::load;
 
 /// What programming may take.
-pub(crate) const PROGRAMMED_WITHIN: Duration = Duration::from_mins(3);
+pub(crate) const PROGRAMMED_WITHIN: Duration = Duration::from_mins(4);
 /// Services in one file of manifests.
 const IN_A_FILE: usize = 1000;
 
@@ -78,9 +78,7 @@ pub(crate) enum Running {
         _agents: Vec<Agent>,
         _manifests: TempDir,
     },
-    KubeProxy {
-        _proxy: Box<KubeProxy>,
-    },
+    KubeProxy(Box<KubeProxy>),
 }
 
 /// Puts services in force on the node under test.
@@ -117,9 +115,7 @@ pub(crate) fn program(
             };
             forget_soon(node.namespace())?;
             let proxy = KubeProxy::start(program, cluster, services)?;
-            Ok(Running::KubeProxy {
-                _proxy: Box::new(proxy),
-            })
+            Ok(Running::KubeProxy(Box::new(proxy)))
         }
     }
 }

@@ -122,7 +122,8 @@ pub(super) fn lines(samples: &Samples, metric: Metric) -> anyhow::Result<String>
             .margin_right(30)
             .y_label_area_size(70)
             .x_label_area_size(30)
-            .build_cartesian_2d(-0.15..last + 0.15, 0.0..most * 1.1)
+            // The legend has the right for itself.
+            .build_cartesian_2d(-0.1..last * 1.3 + 0.1, 0.0..most * 1.1)
             .map_err(drawn)?;
         let size_at = |place: &f64| {
             let nearest = place.round();
@@ -157,7 +158,7 @@ pub(super) fn lines(samples: &Samples, metric: Metric) -> anyhow::Result<String>
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
+            .position(SeriesLabelPosition::MiddleRight)
             .background_style(WHITE.mix(0.85))
             .label_font((FONT, 13))
             .draw()
