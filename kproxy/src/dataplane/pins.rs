@@ -17,7 +17,7 @@ use super::sys::pin::{self, Kind};
 pub(super) struct Pins {
     root: PathBuf,
     /// Held for as long as this agent owns the directory.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Pins {
@@ -96,10 +96,21 @@ pub(super) fn map_path(root: &Path, name: &str) -> PathBuf {
 }
 
 /// An exclusive lock on the directory itself: bpffs has no regular files.
-fn lock(root: &Path) -> io::Result<File> {
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// At once: until it is another program, a process that was started meanwhile has a copy of the descriptor.
+    fn drop(&mut self) {
+        // Closing it does the same a little later.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(root: &Path) -> io::Result<Lock> {
     let directory = File::open(root)?;
     match directory.try_lock() {
-        Ok(()) => Ok(directory),
+        Ok(()) => Ok(Lock(directory)),
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -244,4 +255,23 @@ pub(super) fn children(directory: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let mut paths = paths.map_err(failed)?;
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_free_as_soon_as_its_owner_goes() {
+        let root = tempfile::tempdir().expect("a directory");
+        let owner = lock(root.path()).expect("a free directory");
+        // As a child has it between `fork` and `exec`.
+        let _copy = owner.0.try_clone().expect("a copy");
+        assert_eq!(
+            lock(root.path()).map_err(|error| error.kind()).err(),
+            Some(io::ErrorKind::WouldBlock)
+        );
+        drop(owner);
+        lock(root.path()).expect("a free directory");
+    }
 }
