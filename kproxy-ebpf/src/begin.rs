@@ -108,7 +108,7 @@ pub fn take_source<P: Packet, T: Tables>(
     flow: &mut Flow,
 ) -> Result<(), Verdict> {
     // Whether it fits is asked for the tuple that it will have.
-    packet.find_way(&flow.rewritten(segment.tuple.protocol), 0)?;
+    packet.find_way(&flow.rewritten(segment.tuple.protocol), 0, None)?;
     let way = packet.way();
     let own = || tables.device(way.device)?.address(segment.family);
     let source = way

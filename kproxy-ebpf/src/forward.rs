@@ -1,7 +1,7 @@
 //! Packets that enter: requests of a pod, requests from outside, and answers for clients outside.
 
 use kproxy_common::{
-    Address, AddressRole, Applies, Counter, DeviceFlags, Door, Flow, FlowState, Tuple, answering,
+    Address, AddressRole, Applies, Counter, DeviceFlags, Door, Flow, FlowState, Nanoseconds, Tuple, answering,
 };
 
 use crate::begin;
@@ -109,7 +109,8 @@ fn request<P: Packet, T: Tables>(
     (door, role): (Door, AddressRole),
 ) -> Verdict {
     let known = if may_have_flow(tables, role, &segment.tuple) {
-        known::<P, T>(tables, segment, door, &mut work.flow)
+        work.now = tables.now();
+        known::<P, T>(tables, segment, door, work)
     } else {
         None
     };
@@ -119,7 +120,7 @@ fn request<P: Packet, T: Tables>(
         None => begin(packet, tables, work, segment, (door, role)),
     };
     let verdict = if matches!(decided, Verdict::New | Verdict::Established | Verdict::Reply) {
-        finish(packet, segment, (door, &work.flow), decided)
+        finish(packet, segment, (door, &work.flow, work.now), decided)
     } else {
         decided
     };
@@ -154,9 +155,9 @@ fn known<P: Packet, T: Tables>(
     tables: &T,
     segment: &Segment,
     door: Door,
-    flow: &mut Flow,
+    Work { flow, now, .. }: &mut Work,
 ) -> Option<Verdict> {
-    let now = tables.now();
+    let now = *now;
     let age = track::find(tables, &segment.tuple, flow)?;
     let is_reply = flow.state.contains(FlowState::REPLY);
     if !track::applies(flow, door) {
@@ -204,7 +205,8 @@ fn begin<P: Packet, T: Tables>(
     if !segment.begins() && !is_of_service(role) {
         return Verdict::Bystander;
     }
-    work.flow.seen = tables.now();
+    work.now = tables.now();
+    work.flow.seen = work.now;
     // One call after the other: the kernel's stack has no room for one within the other.
     let begun = if door == Door::UplinkIngress {
         from_outside(packet, tables, work, segment, role)
@@ -314,7 +316,7 @@ fn is_nobodys<T: Tables>(tables: &T, source: &Address) -> bool {
 fn finish<P: Packet>(
     packet: &mut P,
     segment: &Segment,
-    (door, flow): (Door, &Flow),
+    (door, flow, now): (Door, &Flow, Nanoseconds),
     verdict: Verdict,
 ) -> Verdict {
     if fragment::is_beyond_correction(segment, flow) {
@@ -323,7 +325,7 @@ fn finish<P: Packet>(
     let leaves = flow.applies.contains(Applies::REDIRECT);
     if leaves
         && door == Door::UplinkIngress
-        && let Err(verdict) = depart(packet, segment, flow)
+        && let Err(verdict) = depart(packet, segment, flow, now)
     {
         return fragment::unanswered(segment, verdict);
     }
@@ -341,7 +343,12 @@ fn finish<P: Packet>(
 
 /// Finds the way of a packet that goes around the stack, and counts the node as a router on it.
 #[inline(never)]
-fn depart<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Result<(), Verdict> {
+fn depart<P: Packet>(
+    packet: &mut P,
+    segment: &Segment,
+    flow: &Flow,
+    now: Nanoseconds,
+) -> Result<(), Verdict> {
     let hops = wire::hops(packet, segment.family).ok_or(Verdict::DropRewrite)?;
     if hops <= 1 {
         return Err(Verdict::TimeExceeded);
@@ -357,6 +364,6 @@ fn depart<P: Packet>(packet: &mut P, segment: &Segment, flow: &Flow) -> Result<(
             (segment.offset() - P::NETWORK) as u32 + header + payload
         }
     };
-    packet.find_way(&flow.rewritten(segment.tuple.protocol), length)?;
+    packet.find_way(&flow.rewritten(segment.tuple.protocol), length, Some(now))?;
     wire::count_hop(packet, segment.family).ok_or(Verdict::DropRewrite)
 }

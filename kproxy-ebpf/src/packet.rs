@@ -1,7 +1,7 @@
 //! Access to one packet.
 
 use bytemuck::Pod;
-use kproxy_common::{Address, DeviceIndex, Tuple};
+use kproxy_common::{Address, DeviceIndex, Nanoseconds, Tuple};
 
 use crate::checksum::Difference;
 
@@ -46,8 +46,9 @@ pub trait Packet {
     fn is_of_node(&self) -> bool;
 
     /// Asks the routes for the way of a packet with this tuple and of this length, and remembers it for
-    /// [`Packet::way`]. An unspecified source address asks for a source address as well. A length of 0 is not known.
-    fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay>;
+    /// [`Packet::way`]. An unspecified source address asks for a source address as well. A length of 0 is not known. Whoever
+    /// says what time it is may be given what was found a moment ago.
+    fn find_way(&mut self, tuple: &Tuple, length: u32, now: Option<Nanoseconds>) -> Result<(), NoWay>;
 
     /// The way that was found last.
     fn way(&self) -> Way;

@@ -1,7 +1,7 @@
 //! Memory for one packet's decision.
 
 use bytemuck::{Pod, Zeroable};
-use kproxy_common::{Flow, FragmentKey, PortSearch, SnatKey};
+use kproxy_common::{Flow, FragmentKey, Nanoseconds, PortSearch, SnatKey};
 
 use crate::balance::Chosen;
 use crate::fragment::Requeues;
@@ -42,6 +42,8 @@ pub struct Work {
     pub search: PortSearch,
     /// The datagram that it is a fragment of.
     pub datagram: FragmentKey,
+    /// When it came.
+    pub now: Nanoseconds,
 }
 
 impl Default for Work {

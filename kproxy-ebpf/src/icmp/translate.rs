@@ -37,7 +37,7 @@ pub(super) fn depart<P: Packet>(packet: &mut P, message: &Message, flow: &Flow) 
     }
     let length = packet.length();
     packet
-        .find_way(&rewritten(message, flow), length)
+        .find_way(&rewritten(message, flow), length, None)
         .map_err(|reason| match reason {
             NoWay::NotForwarding => Verdict::DropForwarding,
             NoWay::Unreachable | NoWay::TooBig | NoWay::NotFromHere => Verdict::DropRoute,

@@ -17,6 +17,8 @@ use kproxy_common::{
 use kproxy_ebpf::ports::{self, Claim};
 use kproxy_ebpf::{Age, Existing, InsertError, Scratch, Tables, Work};
 
+use super::way::Known;
+
 const EEXIST: i32 = 17;
 
 #[map]
@@ -69,6 +71,10 @@ static SETTINGS: Global<Settings> = Global::new(Settings::DEFAULT);
 /// end on their CPU, and the answer is read by the program that asked.
 #[map]
 pub(super) static WAY: PerCpuArray<bpf_fib_lookup> = PerCpuArray::with_max_entries(1, 0);
+
+/// Ways that were found a moment ago, each at a [place](super::way::Known::place) that others may take from it.
+#[map]
+pub(super) static WAYS: PerCpuArray<Known> = PerCpuArray::with_max_entries(Known::PLACES, 0);
 
 /// Memory of the TC program that runs on this CPU.
 #[map]

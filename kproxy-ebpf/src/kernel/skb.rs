@@ -9,12 +9,12 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::TcContext;
 use bytemuck::Pod;
-use kproxy_common::{DeviceIndex, Tuple};
+use kproxy_common::{DeviceIndex, Nanoseconds, Tuple};
 use kproxy_ebpf::checksum::Difference;
 use kproxy_ebpf::packet::{BY_FRAGS, ChecksumChange};
 use kproxy_ebpf::{NoWay, Packet, Way};
 
-use super::way::{self, Neighbour};
+use super::way;
 use super::{ETHERNET, local_socket};
 
 /// The most that is read of a packet's headers behind the link's: IPv4 with all options, TCP without.
@@ -185,9 +185,14 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
     }
 
     #[inline(always)]
-    fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
+    fn find_way(&mut self, tuple: &Tuple, length: u32, now: Option<Nanoseconds>) -> Result<(), NoWay> {
         let context = self.context.skb.skb.cast();
-        way::find(context, self.device(), (tuple, length), Neighbour::Awaited)?;
+        way::find::<false>(
+            context,
+            self.device(),
+            (tuple, length),
+            now.unwrap_or(Nanoseconds(0)),
+        )?;
         way::fits_in_segments(self.context.skb.skb)
     }
 

@@ -9,37 +9,117 @@ use aya_ebpf::bindings::{
     bpf_redir_neigh__bindgen_ty_1,
 };
 use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_redirect_neigh};
-use kproxy_common::{Address, DeviceIndex, Family, Tuple};
+use kproxy_common::{Address, DeviceIndex, Family, Nanoseconds, Tuple};
 use kproxy_ebpf::packet::BY_FRAGS;
 use kproxy_ebpf::{NoWay, Tables, Way};
 
-use super::maps::{Maps, WAY};
+use super::maps::{Maps, WAY, WAYS};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// Whether the neighbour's address on the link must be known already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Neighbour {
-    /// It must.
-    Known,
-    /// It is asked for, and waited for, when the packet is sent.
-    Awaited,
+/// For how long a way is not looked up again. Routes and neighbours that change are obeyed after it, far within the time
+/// in which anybody hears of them, and a busy flow asks for its way once where it asked for each packet.
+const FRESH: Nanoseconds = Nanoseconds(10_000_000);
+
+/// A way that was found a moment ago.
+#[repr(C)]
+pub(super) struct Known {
+    tuple: Tuple,
+    found: Nanoseconds,
+    way: bpf_fib_lookup,
+    /// Where its packets come in.
+    device: DeviceIndex,
 }
 
-/// Looks a way up and keeps it on this CPU. A function of its own, for the sake of the stack.
+impl Known {
+    /// A power of two.
+    pub(super) const PLACES: u32 = 256;
+
+    /// Where a flow's way is kept.
+    #[inline(always)]
+    pub(super) fn place(tuple: &Tuple) -> u32 {
+        let ([a, b], [c, d]) = (tuple.source.halves(), tuple.destination.halves());
+        let ports = u64::from(tuple.source_port.wire()) << 16 | u64::from(tuple.destination_port.wire());
+        let mixed = a ^ b ^ c ^ d ^ ports;
+        let mixed = mixed ^ mixed >> 32;
+        let mixed = mixed ^ mixed >> 16;
+        (mixed ^ mixed >> 8) as u32 % Self::PLACES
+    }
+
+    /// Whether it is the way of packets that become this and come in there.
+    #[inline(always)]
+    fn is_of(&self, device: DeviceIndex, tuple: &Tuple, now: Nanoseconds) -> bool {
+        now.since(self.found) < FRESH && self.device == device && self.tuple == *tuple
+    }
+}
+
+/// Finds a way and keeps it on this CPU, the one that was found a moment ago or else the one that is looked up; at no time it is
+/// always looked up. The neighbour's address on the link must be known already if the way shall be `WHOLE`; else it is asked
+/// for, and waited for, when the packet is sent. A function of its own, for the sake of the stack.
 #[inline(never)]
-pub(super) fn find(
+pub(super) fn find<const WHOLE: bool>(
     context: *mut c_void,
     device: DeviceIndex,
     (tuple, length): (&Tuple, u32),
-    neighbour: Neighbour,
+    now: Nanoseconds,
 ) -> Result<(), NoWay> {
-    let Some(way) = WAY.get_ptr_mut(0) else {
+    let (Some(way), Some(known)) = (WAY.get_ptr_mut(0), WAYS.get_ptr_mut(Known::place(tuple))) else {
         return Err(NoWay::Unreachable);
     };
     // SAFETY: the entry is this CPU's own, and array entries live as long as the map.
     let way = unsafe { &mut *way };
+    // SAFETY: as above. It begins as zeros, which are a value of this type, and only we write it.
+    let known = unsafe { &mut *known };
+    // Without a length nobody asks how much fits.
+    let may_be_known = length != 0 && now != Nanoseconds(0);
+    if may_be_known && known.is_of(device, tuple, now) {
+        copy(&known.way, way);
+        // SAFETY: all members of this union are numbers of the same size.
+        let mtu = unsafe { way.__bindgen_anon_1.mtu_result };
+        return if length > u32::from(mtu) {
+            Err(NoWay::TooBig)
+        } else {
+            Ok(())
+        };
+    }
+    let is_whole = look_up(context, device, (tuple, length), way)?;
+    if WHOLE && !is_whole {
+        return Err(NoWay::NotFromHere);
+    }
+    if may_be_known && is_whole {
+        known.tuple = *tuple;
+        known.device = device;
+        copy(way, &mut known.way);
+        known.found = now;
+    }
+    Ok(())
+}
+
+/// Copies word by word: the compiler's own copy is a function that goes by bytes.
+#[inline(always)]
+fn copy(from: &bpf_fib_lookup, to: &mut bpf_fib_lookup) {
+    const WORDS: usize = size_of::<bpf_fib_lookup>() / size_of::<u32>();
+    let (from, to) = (
+        core::ptr::from_ref(from).cast::<u32>(),
+        core::ptr::from_mut(to).cast::<u32>(),
+    );
+    for word in 0..WORDS {
+        // SAFETY: within a value that begins at a multiple of four, and of which every bit pattern is one.
+        let value = unsafe { from.wrapping_add(word).read_volatile() };
+        // SAFETY: as above.
+        unsafe { to.wrapping_add(word).write_volatile(value) };
+    }
+}
+
+/// Looks a way up. Whether it is known to the neighbour's address on the link.
+#[inline(always)]
+fn look_up(
+    context: *mut c_void,
+    device: DeviceIndex,
+    (tuple, length): (&Tuple, u32),
+    way: &mut bpf_fib_lookup,
+) -> Result<bool, NoWay> {
     let family = tuple.source.family();
     let mut flags = 0;
     if tuple.source.is_unspecified() && Maps.settings().route_source != 0 {
@@ -74,10 +154,10 @@ pub(super) fn find(
         )
     };
     match u32::try_from(found) {
-        Ok(BPF_FIB_LKUP_RET_NO_NEIGH) if neighbour == Neighbour::Known => Err(NoWay::NotFromHere),
-        Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH) => Ok(()),
+        Ok(BPF_FIB_LKUP_RET_SUCCESS) => Ok(true),
+        Ok(BPF_FIB_LKUP_RET_NO_NEIGH) => Ok(false),
         // Without a length the kernel compares the packet's own, whoever asked.
-        Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) if length == 0 => Ok(()),
+        Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) if length == 0 => Ok(false),
         Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) => Err(NoWay::TooBig),
         Ok(BPF_FIB_LKUP_RET_FWD_DISABLED) => Err(NoWay::NotForwarding),
         Ok(_) | Err(_) => Err(NoWay::Unreachable),

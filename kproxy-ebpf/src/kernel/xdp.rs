@@ -6,13 +6,13 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::XdpContext;
 use bytemuck::Pod;
-use kproxy_common::{DeviceIndex, Tuple};
+use kproxy_common::{DeviceIndex, Nanoseconds, Tuple};
 use kproxy_ebpf::checksum::Difference;
 use kproxy_ebpf::packet::ChecksumChange;
 use kproxy_ebpf::{NoWay, Packet, Tables as _, Way};
 
 use super::maps::Maps;
-use super::way::{self, Neighbour};
+use super::way;
 use super::{ETHERNET, local_socket, skb};
 
 /// Offset of the protocol in an Ethernet header.
@@ -129,9 +129,14 @@ impl Packet for XdpPacket<'_> {
     }
 
     #[inline(always)]
-    fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
+    fn find_way(&mut self, tuple: &Tuple, length: u32, now: Option<Nanoseconds>) -> Result<(), NoWay> {
         let context = self.context.ctx.cast();
-        way::find(context, self.device(), (tuple, length), Neighbour::Known)?;
+        way::find::<true>(
+            context,
+            self.device(),
+            (tuple, length),
+            now.unwrap_or(Nanoseconds(0)),
+        )?;
         if self.can_take(way::found().device) {
             Ok(())
         } else {

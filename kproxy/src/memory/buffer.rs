@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytemuck::Pod;
-use kproxy_common::{DeviceIndex, Tuple};
+use kproxy_common::{DeviceIndex, Nanoseconds, Tuple};
 use kproxy_ebpf::checksum::Difference;
 use kproxy_ebpf::packet::ChecksumChange;
 use kproxy_ebpf::{NoWay, Packet, Way};
@@ -153,7 +153,7 @@ impl Packet for Buffer {
         self.of_node
     }
 
-    fn find_way(&mut self, tuple: &Tuple, length: u32) -> Result<(), NoWay> {
+    fn find_way(&mut self, tuple: &Tuple, length: u32, _now: Option<Nanoseconds>) -> Result<(), NoWay> {
         let (way, fits) = self.routes.find(tuple, length);
         self.way = way;
         fits

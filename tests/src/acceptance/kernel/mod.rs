@@ -107,6 +107,22 @@ impl Kernel {
         self.simulation.machine.forwarded
     }
 
+    /// What becomes of a packet that comes in by the uplink, with the services and flows that the last row has left. The library
+    /// is not asked.
+    ///
+    /// # Errors
+    /// When the kernel does not run the programs.
+    pub fn arrive(&self, bytes: &[u8]) -> anyhow::Result<Fate> {
+        let machine = &self.simulation.machine;
+        let (hook, device) = (Hook::UplinkIngress, machine.network.uplink());
+        match machine.programs.run_early(bytes, device)? {
+            Some(fate) => Ok(fate),
+            None => machine
+                .programs
+                .run(hook, bytes, &machine.network.context(hook, 0)),
+        }
+    }
+
     /// Plays one row.
     ///
     /// # Errors
