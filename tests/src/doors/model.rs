@@ -197,9 +197,8 @@ impl Model {
         let [request, answer] = flow.keys();
         for other in &mut self.flows {
             let [others_request, others_answer] = other.keys();
-            // Whoever asks the same by another door stays, if it was answered.
-            flow.may_be_over |=
-                request == others_request && flow.is_uplink != other.is_uplink && !other.may_be_over;
+            // Whoever asks the same by another door stays, if it lives and was answered.
+            flow.may_be_over |= request == others_request && flow.is_uplink != other.is_uplink;
             ensure!(
                 answer != others_answer || request == others_request || other.may_be_over,
                 "it takes the answers of {other:?}"
