@@ -54,8 +54,8 @@ impl Known {
     }
 }
 
-/// Finds a way and keeps it on this CPU, the one that was found a moment ago or else the one that is looked up; at no time it is
-/// always looked up. The neighbour's address on the link must be known already if the way shall be `WHOLE`; else it is asked
+/// Finds a way and keeps it on this CPU: the one that was found a moment ago, or else the one that is looked up. Whoever gives no
+/// time (0) has it looked up. The neighbour's address on the link must be known already if the way shall be `WHOLE`; else it is asked
 /// for, and waited for, when the packet is sent. A function of its own, for the sake of the stack.
 #[inline(never)]
 pub(super) fn find<const WHOLE: bool>(
