@@ -163,10 +163,10 @@ impl Network {
 }
 
 /// How many bytes follow a header that says so, or `None` if they are not there. The kernel leaves the field at 0 when
-/// the number is too big for it.
+/// the number is too big for it, which SCTP's never is; its checksum could not be corrected without the length.
 #[inline(always)]
-fn payload<P: Packet>(packet: &P, said: u32, header: usize) -> Option<u16> {
-    if said == 0 && packet.segment_size() != 0 {
+fn payload<P: Packet>(packet: &P, said: u32, header: usize, protocol: Protocol) -> Option<u16> {
+    if said == 0 && packet.segment_size() != 0 && protocol != Protocol::SCTP {
         return Some(u16::MAX);
     }
     packet.has(header as u32 + said).then_some(said as u16)
@@ -191,13 +191,14 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
                 None => return None,
             };
             let [_ttl, protocol, ..] = third.to_ne_bytes();
+            let protocol = Protocol::new(protocol);
             Some(Network {
                 family: Family::V4,
                 source: Address::from_v4_word(source),
                 destination: Address::from_v4_word(destination),
-                protocol: Protocol::new(protocol),
+                protocol,
                 length: length as u8,
-                payload: payload(packet, said, length)?,
+                payload: payload(packet, said, length, protocol)?,
                 part: Part::new(fragment & V4_FRAGMENT != 0, fragment & V4_FRAGMENT_OFFSET != 0),
                 identification: u32::from_be(fragment) >> 16,
             })
@@ -212,13 +213,15 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             let [high, low, next_header, _hop_limit] = second.to_ne_bytes();
             let walked = extensions::walk(packet, P::NETWORK + Ipv6Hdr::LEN, next_header);
             let (protocol, length, fragment, identification) = v6_fragment(packet, walked);
+            let protocol = Protocol::new(protocol);
+            let said = u32::from(u16::from_be_bytes([high, low]));
             // What these headers take is not the transport protocol's.
-            let whole = payload(packet, u32::from(u16::from_be_bytes([high, low])), Ipv6Hdr::LEN)?;
+            let whole = payload(packet, said, Ipv6Hdr::LEN, protocol)?;
             Some(Network {
                 family: Family::V6,
                 source: Address::from_words([s0, s1, s2, s3]),
                 destination: Address::from_words([d0, d1, d2, d3]),
-                protocol: Protocol::new(protocol),
+                protocol,
                 length: length as u8,
                 payload: whole.checked_sub((length - Ipv6Hdr::LEN) as u16)?,
                 part: Part::new(fragment & V6_FRAGMENT != 0, fragment & V6_FRAGMENT_OFFSET != 0),

@@ -21,5 +21,6 @@ proptest! {
 #[test]
 fn what_was_mended_stays_so() -> anyhow::Result<()> {
     doors::play(include_bytes!("found/later-fragment-of-many"))?;
-    doors::play(include_bytes!("found/one-client-by-two-doors"))
+    doors::play(include_bytes!("found/one-client-by-two-doors"))?;
+    doors::play(include_bytes!("found/sctp-without-a-length"))
 }
