@@ -172,7 +172,8 @@ fn payload<P: Packet>(packet: &P, said: u32, header: usize, protocol: Protocol) 
     packet.has(header as u32 + said).then_some(said as u16)
 }
 
-/// Reads the network header. `None` for whatever is not IP or not whole.
+/// Reads the network header. `None` for whatever is not IP or not whole, and for IPv4-mapped addresses in an IPv6 header, which
+/// the kernel drops as well (`ip6_rcv_core`): here they would be another family's.
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
     match packet.ethertype()? {
@@ -210,6 +211,13 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             if version >> 4 != 6 {
                 return None;
             }
+            let (source, destination) = (
+                Address::from_words([s0, s1, s2, s3]),
+                Address::from_words([d0, d1, d2, d3]),
+            );
+            if source.family() == Family::V4 || destination.family() == Family::V4 {
+                return None;
+            }
             let [high, low, next_header, _hop_limit] = second.to_ne_bytes();
             let walked = extensions::walk(packet, P::NETWORK + Ipv6Hdr::LEN, next_header);
             let (protocol, length, fragment, identification) = v6_fragment(packet, walked);
@@ -219,8 +227,8 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             let whole = payload(packet, said, Ipv6Hdr::LEN, protocol)?;
             Some(Network {
                 family: Family::V6,
-                source: Address::from_words([s0, s1, s2, s3]),
-                destination: Address::from_words([d0, d1, d2, d3]),
+                source,
+                destination,
                 protocol,
                 length: length as u8,
                 payload: whole.checked_sub((length - Ipv6Hdr::LEN) as u16)?,

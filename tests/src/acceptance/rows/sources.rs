@@ -1,6 +1,6 @@
 //! Source addresses that no client can have, and such as only look like it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use kproxy_common::Family;
 
@@ -15,7 +15,7 @@ const VIP: Vip = Vip::Number(46);
 const OTHER_VIP: Vip = Vip::Number(48);
 
 pub(super) fn rows() -> Vec<Row> {
-    [martians(), answers()].concat()
+    [martians(), mapped(), answers()].concat()
 }
 
 fn transport(protocol: Protocol, kind: Tcp) -> Transport {
@@ -79,6 +79,42 @@ fn martians() -> Vec<Row> {
                 let bytes = packet(protocol, Tcp::Syn, (*source, 4_711).into(), to);
                 row.step(enters(via, bytes, Then::Dropped))
             })
+        })
+    })
+}
+
+/// An IPv4 address, disguised as an IPv6 one, at the same port.
+fn disguised(at: SocketAddr) -> SocketAddr {
+    let address = match at.ip() {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED,
+    };
+    SocketAddrV6::new(address, at.port(), 0, 0).into()
+}
+
+/// IPv4-mapped addresses in an IPv6 header, which the kernel drops behind every door: both of them, or only where it goes.
+fn mapped() -> Vec<Row> {
+    for_each(&[Via::Packet, Via::Uplink], &Protocol::EVERY, |case| {
+        let Case {
+            family,
+            protocol,
+            via,
+        } = case;
+        let to = disguised(VIP.port(PORT, Family::V4));
+        let sources: &[&str] = match family {
+            Family::V4 => &["::ffff:192.0.2.77", "::ffff:255.0.0.1"],
+            Family::V6 => &["2001:db8::77"],
+        };
+        let sources = sources.iter().filter_map(|source| source.parse::<IpAddr>().ok());
+        let row = Row::new("an IPv4 address in an IPv6 header is no service's").state(
+            web(&["web-2"])
+                .sctp(8080)
+                .node_port(NODE_PORT)
+                .external_ips(&[VIP]),
+        );
+        sources.fold(row, |row, source| {
+            let bytes = packet(protocol, Tcp::Syn, (source, 4_711).into(), to);
+            row.step(enters(via, bytes, Then::Untouched))
         })
     })
 }
