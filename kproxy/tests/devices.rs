@@ -34,7 +34,7 @@ struct Followed {
 
 impl Followed {
     async fn next(&mut self) -> String {
-        match tokio::time::timeout(Duration::from_secs(5), self.events.recv()).await {
+        match tokio::time::timeout(Duration::from_secs(30), self.events.recv()).await {
             Ok(Some(Event::Changed(Change::Attached { device, door }))) => {
                 format!("+ {} {door:?}", device.name)
             }
@@ -54,7 +54,7 @@ impl Followed {
         let bound = self
             .addresses
             .wait_for(|here| here.as_ref().is_some_and(|here| here.bound == expected));
-        let bound = tokio::time::timeout(Duration::from_secs(5), bound).await;
+        let bound = tokio::time::timeout(Duration::from_secs(30), bound).await;
         let bound = bound.map(|here| here.expect("the follower runs").clone());
         let bound = bound.map(|here| here.map(|here| here.bound));
         assert_eq!(bound, Ok(Some(expected)), "after {commands}");

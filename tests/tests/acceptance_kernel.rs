@@ -18,7 +18,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 /// A bound against hanging, not a measurement.
-const BOUND: Duration = Duration::from_secs(5);
+const BOUND: Duration = Duration::from_secs(30);
 
 #[test]
 fn every_row_holds_in_the_kernel() -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use kproxy_tests::patience::patience;
 use serde_json::json;
 
 /// A bound against hanging, not a measurement.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(30);
 
 const SERVICE: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10)),

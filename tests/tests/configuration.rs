@@ -12,7 +12,7 @@ use kproxy_tests::echo::{Options, Outcome};
 use kproxy_tests::manifests;
 
 /// A bound against hanging, not a measurement.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(30);
 
 /// As kubeadm would write it for a node in a container, with kproxy's own document.
 const CONFIG: &str = "\

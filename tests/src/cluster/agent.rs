@@ -18,10 +18,10 @@ use super::{
 use crate::{container::Container, patience::patience};
 
 /// How long a stop, or a clean-up, may take.
-pub(super) const STOP_BOUND: Duration = Duration::from_secs(10);
+pub(super) const STOP_BOUND: Duration = Duration::from_secs(30);
 
 /// How long an agent may take to be ready, unless its options say something else.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Where an agent reads its services from.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 
 /// How long killed processes may take to be gone.
-const KILL_BOUND: Duration = Duration::from_secs(5);
+const KILL_BOUND: Duration = Duration::from_secs(30);
 
 /// A directory of the cgroup v2 file system.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a process may take for what it does at once.
-const PROMPT: Duration = Duration::from_secs(5);
+const PROMPT: Duration = Duration::from_secs(30);
 
 /// Which door of the node a process meets first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ use kproxy_tests::echo::{Options, Outcome};
 use kproxy_tests::workload::{Member, Port, Workload};
 
 /// How long a change may take to show. A bound against hanging, not a measurement.
-pub(crate) const BOUND: Duration = Duration::from_secs(10);
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
 /// How long a client waits. A rejection by packet may reach the client while `connect` still holds the socket; then the
 /// kernel keeps it as a soft error, and only the answer to the next SYN, a second later, ends the call.

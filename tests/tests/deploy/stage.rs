@@ -16,7 +16,7 @@ use kproxy_tests::workload::{Member, Port, Workload, sockets};
 use kube::Client;
 
 /// How long something may take to show. A bound against hanging, not a measurement.
-pub(crate) const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
 pub(crate) const NAMESPACE: &str = "kube-system";
 pub(crate) const NAME: &str = "kproxy";

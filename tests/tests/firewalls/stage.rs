@@ -14,7 +14,7 @@ use crate::rules::Firewall;
 /// Where everybody serves.
 pub(crate) const TARGET: u16 = 8080;
 /// How long a command may take.
-const PROMPT: Duration = Duration::from_secs(10);
+const PROMPT: Duration = Duration::from_secs(30);
 
 /// A service with one backend, the pod of its name.
 #[derive(Clone, Copy, Debug)]

@@ -23,7 +23,7 @@ use super::datagram::{ETHERNET, payload, udp};
 const LENGTHS: [usize; 4] = [1_472, 1_473, 9_000, 65_507];
 const NODE_PORT: u16 = 30_080;
 /// Against hanging.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(30);
 /// How long an answer is waited for before the question is asked again.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// A source port that no kernel chooses by itself.

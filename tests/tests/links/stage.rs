@@ -23,7 +23,7 @@ pub(crate) const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Proto
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a change may take to show.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(30);
 
 /// A service with one backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

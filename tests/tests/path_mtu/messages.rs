@@ -9,7 +9,7 @@ use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Type};
 use kproxy_tests::cluster::Host;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-const PROMPT: Duration = Duration::from_secs(5);
+const PROMPT: Duration = Duration::from_secs(30);
 
 /// What a probe has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use kproxy_tests::echo::{Mode, Options, Outcome, Report};
 use kproxy_tests::patience::patience;
 
 /// Against hanging; longer than a client waits for an answer.
-pub(crate) const BOUND: Duration = Duration::from_secs(10);
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
 /// How the system puts what a socket is told whose backend is gone: ECONNABORTED to one that waits for an answer or looks
 /// at its error, EDESTADDRREQ to one that sends, since it is not connected any more.

@@ -42,7 +42,7 @@ pub(crate) const FAR: Service = Service {
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long a change may take to show. A bound against hanging, not a measurement.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(30);
 
 /// TCP and both ways to send UDP.
 pub(crate) const HOWS: [Option<Mode>; 3] = [None, Some(Mode::Connect), Some(Mode::Sendto)];

@@ -23,7 +23,7 @@ use maps::Maps;
 use stream::Stream;
 
 /// How long a change may take until it is in the maps of every node. A bound, not a measure.
-const PROGRAMMED: Duration = Duration::from_secs(10);
+const PROGRAMMED: Duration = Duration::from_secs(30);
 /// Clients outside keep the routes that they were given.
 const CLIENT_SYSCTLS: [(&str, &str); 2] = [
     ("net/ipv4/conf/all/accept_redirects", "0"),

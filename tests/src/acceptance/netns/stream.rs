@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// How long a request may take that nobody answers: then the next one is sent.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a report may take to appear.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(30);
 
 /// A running client.
 #[derive(Debug)]
