@@ -161,10 +161,15 @@ fn known<P: Packet, T: Tables>(
     let age = track::find(tables, &segment.tuple, flow)?;
     let is_reply = flow.state.contains(FlowState::REPLY);
     if !track::applies(flow, door) {
-        // An answer that another door translates, to a client whose address is a service's too. A request by this key
-        // would take the entry from it.
-        let lives = is_reply && !track::is_left_over(tables, segment, flow, now);
-        return lives.then_some(Verdict::Bystander);
+        if is_reply {
+            // An answer that another door translates, to a client whose address is a service's too. A request by this
+            // key would take the entry from it, and must not find it again once it is over.
+            if !track::is_left_over(tables, segment, flow, now) {
+                return Some(Verdict::Bystander);
+            }
+            track::remove(tables, age, &segment.tuple, flow);
+        }
+        return None;
     }
     if is_left_to_others::<P>(flow) {
         return Some(Verdict::Bystander);
