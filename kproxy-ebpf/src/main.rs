@@ -49,6 +49,9 @@ pub fn uplink_ingress(context: TcContext) -> i32 {
 /// Answers to the outside: TC egress of a device with Ethernet headers.
 #[classifier]
 pub fn uplink_egress(context: TcContext) -> i32 {
+    if EthernetPacket::was_sent_on(&context) {
+        return TC_ACT_UNSPEC;
+    }
     to_outside(EthernetPacket::new(&context))
 }
 
@@ -61,6 +64,9 @@ pub fn bare_ingress(context: TcContext) -> i32 {
 /// Answers to the outside: TC egress of a device without.
 #[classifier]
 pub fn bare_egress(context: TcContext) -> i32 {
+    if BarePacket::was_sent_on(&context) {
+        return TC_ACT_UNSPEC;
+    }
     to_outside(BarePacket::new(&context))
 }
 

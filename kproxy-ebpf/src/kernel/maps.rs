@@ -2,7 +2,7 @@
 //!
 //! Sizes given here are those of a small node; the agent sets them when it loads the object.
 
-use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST, bpf_fib_lookup};
+use aya_ebpf::bindings::{BPF_ANY, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
@@ -17,7 +17,7 @@ use kproxy_common::{
 use kproxy_ebpf::ports::{self, Claim};
 use kproxy_ebpf::{Age, Existing, InsertError, Scratch, Tables, Work};
 
-use super::way::Known;
+use super::way::{Found, Known};
 
 const EEXIST: i32 = 17;
 
@@ -70,7 +70,7 @@ static SETTINGS: Global<Settings> = Global::new(Settings::DEFAULT);
 /// The answer of the last route lookup on this CPU: too big for the stack beside everything else. Programs run to their
 /// end on their CPU, and the answer is read by the program that asked.
 #[map]
-pub(super) static WAY: PerCpuArray<bpf_fib_lookup> = PerCpuArray::with_max_entries(1, 0);
+pub(super) static WAY: PerCpuArray<Found> = PerCpuArray::with_max_entries(1, 0);
 
 /// Ways that were found a moment ago, each at a [place](super::way::Known::place) that others may take from it.
 #[map]

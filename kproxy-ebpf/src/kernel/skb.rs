@@ -21,6 +21,9 @@ use super::{ETHERNET, local_socket};
 const HEADERS: usize = 60 + 20;
 /// `skb->pkt_type` of a packet that came in for this machine.
 const PACKET_HOST: u32 = 0;
+/// What `skb->tc_index` of a packet is that the way in has sent on, for the way out to know. No packet comes into the node with an
+/// index, and the programs behind us on the way out find none.
+const SENT_ON: u32 = 0x6b70;
 /// The VLAN in a tag control information (IEEE 802.1Q); 0 for a tag that gives only a priority.
 const VLAN: u32 = 0x0fff;
 
@@ -41,6 +44,19 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
         let mut packet = Self { context };
         packet.reach(LINK + HEADERS);
         packet
+    }
+
+    /// Whether a packet that leaves is one that the way in has sent on, translated.
+    #[inline(always)]
+    pub(crate) fn was_sent_on(context: &TcContext) -> bool {
+        let skb = context.skb.skb;
+        // SAFETY: the context is the hook's own and this is a plain field.
+        if unsafe { (*skb).tc_index } != SENT_ON {
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe { (*skb).tc_index = 0 };
+        true
     }
 
     /// The context, for the log.
@@ -114,6 +130,14 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
             if opened != 0 {
                 return TC_ACT_SHOT;
             }
+        }
+        // SAFETY: as above, and a field that programs may write.
+        unsafe { (*skb).tc_index = SENT_ON };
+        if LINK != 0 && way::has_link() {
+            return match self.store(0, way::link_addresses()) {
+                Some(()) => way::take_link(),
+                None => TC_ACT_SHOT,
+            };
         }
         way::take().unwrap_or(TC_ACT_SHOT)
     }

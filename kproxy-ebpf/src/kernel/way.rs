@@ -8,7 +8,9 @@ use aya_ebpf::bindings::{
     bpf_check_mtu_ret::BPF_MTU_CHK_RET_SEGS_TOOBIG, bpf_fib_lookup, bpf_redir_neigh,
     bpf_redir_neigh__bindgen_ty_1,
 };
-use aya_ebpf::helpers::generated::{bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_redirect_neigh};
+use aya_ebpf::helpers::generated::{
+    bpf_check_mtu, bpf_fib_lookup as fib_lookup, bpf_redirect, bpf_redirect_neigh,
+};
 use kproxy_common::{Address, DeviceIndex, Family, Nanoseconds, Tuple};
 use kproxy_ebpf::packet::BY_FRAGS;
 use kproxy_ebpf::{NoWay, Tables, Way};
@@ -22,12 +24,20 @@ const AF_INET6: u8 = 10;
 /// in which anybody hears of them, and a busy flow asks for its way once where it asked for each packet.
 const FRESH: Nanoseconds = Nanoseconds(10_000_000);
 
+/// A way that was found.
+#[repr(C)]
+pub(super) struct Found {
+    way: bpf_fib_lookup,
+    /// Not 0 if the neighbour need not be asked for its address on the link, which is an Ethernet.
+    has_link: u32,
+}
+
 /// A way that was found a moment ago.
 #[repr(C)]
 pub(super) struct Known {
     tuple: Tuple,
     found: Nanoseconds,
-    way: bpf_fib_lookup,
+    way: Found,
     /// Where its packets come in.
     device: DeviceIndex,
 }
@@ -68,29 +78,32 @@ pub(super) fn find<const WHOLE: bool>(
         return Err(NoWay::Unreachable);
     };
     // SAFETY: the entry is this CPU's own, and array entries live as long as the map.
-    let way = unsafe { &mut *way };
+    let found = unsafe { &mut *way };
     // SAFETY: as above. It begins as zeros, which are a value of this type, and only we write it.
     let known = unsafe { &mut *known };
     // Without a length nobody asks how much fits.
     let may_be_known = length != 0 && now != Nanoseconds(0);
     if may_be_known && known.is_of(device, tuple, now) {
-        copy(&known.way, way);
+        copy(&known.way, found);
         // SAFETY: all members of this union are numbers of the same size.
-        let mtu = unsafe { way.__bindgen_anon_1.mtu_result };
+        let mtu = unsafe { found.way.__bindgen_anon_1.mtu_result };
         return if length > u32::from(mtu) {
             Err(NoWay::TooBig)
         } else {
             Ok(())
         };
     }
-    let is_whole = look_up(context, device, (tuple, length), way)?;
+    // So that neighbours that are in use are asked now and then whether they are still there.
+    found.has_link = 0;
+    let is_whole = look_up(context, device, (tuple, length), &mut found.way)?;
     if WHOLE && !is_whole {
         return Err(NoWay::NotFromHere);
     }
     if may_be_known && is_whole {
         known.tuple = *tuple;
         known.device = device;
-        copy(way, &mut known.way);
+        copy(found, &mut known.way);
+        known.way.has_link = u32::from(is_ethernet(&found.way));
         known.found = now;
     }
     Ok(())
@@ -98,8 +111,8 @@ pub(super) fn find<const WHOLE: bool>(
 
 /// Copies word by word: the compiler's own copy is a function that goes by bytes.
 #[inline(always)]
-fn copy(from: &bpf_fib_lookup, to: &mut bpf_fib_lookup) {
-    const WORDS: usize = size_of::<bpf_fib_lookup>() / size_of::<u32>();
+fn copy(from: &Found, to: &mut Found) {
+    const WORDS: usize = size_of::<Found>() / size_of::<u32>();
     let (from, to) = (
         core::ptr::from_ref(from).cast::<u32>(),
         core::ptr::from_mut(to).cast::<u32>(),
@@ -110,6 +123,13 @@ fn copy(from: &bpf_fib_lookup, to: &mut bpf_fib_lookup) {
         // SAFETY: as above.
         unsafe { to.wrapping_add(word).write_volatile(value) };
     }
+}
+
+/// Whether a way leads by a device that sends with this Ethernet address.
+#[inline(always)]
+fn is_ethernet(way: &bpf_fib_lookup) -> bool {
+    let device = Maps.device(DeviceIndex(way.ifindex));
+    device.is_some_and(|device| device.link_address != [0; 6] && device.link_address == way.smac)
 }
 
 /// Looks a way up. Whether it is known to the neighbour's address on the link.
@@ -178,7 +198,7 @@ pub(super) fn fits_in_segments(skb: *mut __sk_buff) -> Result<(), NoWay> {
         return Err(NoWay::Unreachable);
     };
     // SAFETY: the entry is this CPU's own, and array entries live as long as the map.
-    let way = unsafe { &mut *way };
+    let Found { way, .. } = unsafe { &mut *way };
     let mut mtu = 0;
     // SAFETY: the context is the hook's own, and the length is a number of this function's.
     let answer = unsafe { bpf_check_mtu(skb.cast(), way.ifindex, &raw mut mtu, 0, BPF_MTU_CHK_SEGS.into()) };
@@ -197,7 +217,9 @@ pub(super) fn found() -> Way {
         source: None,
         mtu: 0,
     };
-    let Some(way) = WAY.get(0) else { return nowhere };
+    let Some(Found { way, .. }) = WAY.get(0) else {
+        return nowhere;
+    };
     let source = if way.family == AF_INET {
         // SAFETY: all members of this union are numbers.
         Address::from_v4_word(unsafe { way.__bindgen_anon_3.ipv4_src })
@@ -218,15 +240,30 @@ pub(super) fn found() -> Way {
 #[inline(always)]
 pub(super) fn link_addresses() -> [[u8; 6]; 2] {
     match WAY.get(0) {
-        Some(way) => [way.dmac, way.smac],
+        Some(Found { way, .. }) => [way.dmac, way.smac],
         None => [[0; 6]; 2],
     }
+}
+
+/// Whether the link's addresses of the way that was found last can be relied on.
+#[inline(always)]
+pub(super) fn has_link() -> bool {
+    WAY.get(0).is_some_and(|found| found.has_link != 0)
+}
+
+/// Sends the packet out by the way that was found last, with the Ethernet addresses that it has.
+#[inline(always)]
+pub(super) fn take_link() -> i32 {
+    let ifindex = WAY.get(0).map_or(0, |found| found.way.ifindex);
+    // SAFETY: the helper takes numbers only. Flags 0 mean egress of that device.
+    let action = unsafe { bpf_redirect(ifindex, 0) };
+    action as i32
 }
 
 /// Sends the packet out by the way that was found last, to the neighbour that it names.
 #[inline(always)]
 pub(super) fn take() -> Option<i32> {
-    let way = WAY.get(0)?;
+    let Found { way, .. } = WAY.get(0)?;
     // A gateway may be of the other family (RFC 9229).
     let mut neighbour = bpf_redir_neigh {
         nh_family: way.family.into(),

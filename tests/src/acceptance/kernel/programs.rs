@@ -48,6 +48,17 @@ pub struct Programs {
     flows: [Flows; 2],
 }
 
+/// What a packet that leaves again is: on its way to the neighbour that the routes name, or on its way back.
+fn sent(mut out: Vec<u8>, bytes: &[u8]) -> anyhow::Result<Fate> {
+    if out[..6] != NEIGHBOUR_MAC {
+        return Ok(Fate::Back(out));
+    }
+    ensure!(out[6..12] == HOST_MAC, "it leaves from {:02x?}", &out[6..12]);
+    // The library knows nothing of addresses on the link.
+    out[..12].copy_from_slice(&bytes[..12]);
+    Ok(Fate::Forwarded(out))
+}
+
 impl Programs {
     /// Loads the object's programs on the maps that are pinned at a place.
     ///
@@ -125,9 +136,10 @@ impl Programs {
         out.truncate(usize::try_from(result.data_size_out)?);
         Ok(match result.return_value {
             TC_ACT_UNSPEC => Fate::On(out),
-            // Whether it goes back or on is said to the redirect's helper alone; what goes back is addressed so.
+            // Whether it goes back or on is said to the redirect's helper alone; what goes back is addressed so, and what goes
+            // on is addressed there, unless that is left to the neighbour's lookup.
             TC_ACT_REDIRECT if out[..6] == bytes[..6] => Fate::Forwarded(out),
-            TC_ACT_REDIRECT => Fate::Back(out),
+            TC_ACT_REDIRECT => sent(out, bytes)?,
             TC_ACT_SHOT => Fate::Gone,
             other => bail!("{hook:?} answered {other}"),
         })
@@ -175,13 +187,7 @@ impl Programs {
                 None
             }
             XDP_DROP => Some(Fate::Gone),
-            XDP_TX if out[..6] == NEIGHBOUR_MAC => {
-                ensure!(out[6..12] == HOST_MAC, "it leaves from {:02x?}", &out[6..12]);
-                // TC leaves addresses on the link to the neighbour's lookup.
-                out[..12].copy_from_slice(&bytes[..12]);
-                Some(Fate::Forwarded(out))
-            }
-            XDP_TX => Some(Fate::Back(out)),
+            XDP_TX => Some(sent(out, bytes)?),
             other => bail!("{EARLY} answered {other}"),
         })
     }
