@@ -40,7 +40,9 @@ const V4_LONGEST: usize = 60;
 const TRANSPORT: usize = 20;
 
 const AUTHENTICATION_HEADER: Protocol = Protocol::new(IpProto::Ah as u8);
-const UNANSWERABLE_V6: [Protocol; 9] = [
+const UNANSWERABLE_V4: [Protocol; 3] = [Protocol::ICMP, Protocol::ICMPV6, AUTHENTICATION_HEADER];
+const UNANSWERABLE_V6: [Protocol; 10] = [
+    Protocol::ICMP,
     Protocol::ICMPV6,
     AUTHENTICATION_HEADER,
     Protocol::new(IpProto::HopOpt as u8),
@@ -146,8 +148,8 @@ impl Network {
         usize::from(self.length) > least
     }
 
-    /// Whether an ICMP error may answer the packet. None answers ICMP, and none what may hide it: IPv6 extension headers
-    /// (RFC 8200 section 4) that end the walk, and in both families an authentication header.
+    /// Whether an ICMP error may answer the packet. None answers ICMP of either family, and none what may hide it: IPv6
+    /// extension headers (RFC 8200 section 4) that end the walk, and in both families an authentication header.
     #[must_use]
     #[inline(always)]
     pub fn is_answerable(&self) -> bool {
@@ -156,7 +158,7 @@ impl Network {
             return false;
         }
         match self.family {
-            Family::V4 => ![Protocol::ICMP, AUTHENTICATION_HEADER].contains(&self.protocol),
+            Family::V4 => !UNANSWERABLE_V4.contains(&self.protocol),
             Family::V6 => !UNANSWERABLE_V6.contains(&self.protocol),
         }
     }
