@@ -130,17 +130,17 @@ fn request<P: Packet, T: Tables>(
     verdict
 }
 
-/// Whether a packet may have a flow. Most of what the node gets itself has none, which costs it two bytes: nobody answers
-/// there, and nobody was asked here.
+/// Whether a packet may have a flow. Most of what the node gets itself has none, which costs it two bytes: nobody was asked
+/// here, and nobody answers there.
 #[inline(always)]
 fn may_have_flow<T: Tables>(tables: &T, role: AddressRole, tuple: &Tuple) -> bool {
     is_of_service(role)
-        || tables.is_answering(answering::place(&tuple.source, tuple.source_port, tuple.protocol))
         || tables.is_answering(answering::place(
             &tuple.destination,
             tuple.destination_port,
             tuple.protocol,
         ))
+        || tables.is_answering(answering::place(&tuple.source, tuple.source_port, tuple.protocol))
 }
 
 /// Whether an address is a service's, and not only the node's.

@@ -17,7 +17,7 @@ use kproxy_common::{
 use kproxy_ebpf::ports::{self, Claim};
 use kproxy_ebpf::{Age, Existing, InsertError, Scratch, Tables, Work};
 
-use super::way::{Found, Known};
+use super::way::{Known, Last};
 
 const EEXIST: i32 = 17;
 
@@ -70,7 +70,7 @@ static SETTINGS: Global<Settings> = Global::new(Settings::DEFAULT);
 /// The answer of the last route lookup on this CPU: too big for the stack beside everything else. Programs run to their
 /// end on their CPU, and the answer is read by the program that asked.
 #[map]
-pub(super) static WAY: PerCpuArray<Found> = PerCpuArray::with_max_entries(1, 0);
+pub(super) static WAY: PerCpuArray<Last> = PerCpuArray::with_max_entries(1, 0);
 
 /// Ways that were found a moment ago, each at a [place](super::way::Known::place) that others may take from it.
 #[map]

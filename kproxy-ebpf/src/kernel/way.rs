@@ -24,12 +24,12 @@ const AF_INET6: u8 = 10;
 /// in which anybody hears of them, and a busy flow asks for its way once where it asked for each packet.
 const FRESH: Nanoseconds = Nanoseconds(10_000_000);
 
-/// A way that was found.
+/// The way that was found last.
 #[repr(C)]
-pub(super) struct Found {
+pub(super) struct Last {
     way: bpf_fib_lookup,
-    /// Not 0 if the neighbour need not be asked for its address on the link, which is an Ethernet.
-    has_link: u32,
+    /// Not 0 if it is not this one, but a known one: its place and 1.
+    known: u32,
 }
 
 /// A way that was found a moment ago.
@@ -37,9 +37,11 @@ pub(super) struct Found {
 pub(super) struct Known {
     tuple: Tuple,
     found: Nanoseconds,
-    way: Found,
+    way: bpf_fib_lookup,
     /// Where its packets come in.
     device: DeviceIndex,
+    /// Not 0 if the neighbour's address on the link, an Ethernet, is in it.
+    has_link: u32,
 }
 
 impl Known {
@@ -74,36 +76,36 @@ pub(super) fn find<const WHOLE: bool>(
     (tuple, length): (&Tuple, u32),
     now: Nanoseconds,
 ) -> Result<(), NoWay> {
-    let (Some(way), Some(known)) = (WAY.get_ptr_mut(0), WAYS.get_ptr_mut(Known::place(tuple))) else {
+    let place = Known::place(tuple);
+    let (Some(last), Some(known)) = (WAY.get_ptr_mut(0), WAYS.get_ptr_mut(place)) else {
         return Err(NoWay::Unreachable);
     };
     // SAFETY: the entry is this CPU's own, and array entries live as long as the map.
-    let found = unsafe { &mut *way };
+    let last = unsafe { &mut *last };
     // SAFETY: as above. It begins as zeros, which are a value of this type, and only we write it.
     let known = unsafe { &mut *known };
     // Without a length nobody asks how much fits.
     let may_be_known = length != 0 && now != Nanoseconds(0);
     if may_be_known && known.is_of(device, tuple, now) {
-        copy(&known.way, found);
+        last.known = place + 1;
         // SAFETY: all members of this union are numbers of the same size.
-        let mtu = unsafe { found.way.__bindgen_anon_1.mtu_result };
+        let mtu = unsafe { known.way.__bindgen_anon_1.mtu_result };
         return if length > u32::from(mtu) {
             Err(NoWay::TooBig)
         } else {
             Ok(())
         };
     }
-    // So that neighbours that are in use are asked now and then whether they are still there.
-    found.has_link = 0;
-    let is_whole = look_up(context, device, (tuple, length), &mut found.way)?;
+    last.known = 0;
+    let is_whole = look_up(context, device, (tuple, length), &mut last.way)?;
     if WHOLE && !is_whole {
         return Err(NoWay::NotFromHere);
     }
     if may_be_known && is_whole {
         known.tuple = *tuple;
         known.device = device;
-        copy(found, &mut known.way);
-        known.way.has_link = u32::from(is_ethernet(&found.way));
+        copy(&last.way, &mut known.way);
+        known.has_link = u32::from(is_ethernet(&last.way));
         known.found = now;
     }
     Ok(())
@@ -111,8 +113,8 @@ pub(super) fn find<const WHOLE: bool>(
 
 /// Copies word by word: the compiler's own copy is a function that goes by bytes.
 #[inline(always)]
-fn copy(from: &Found, to: &mut Found) {
-    const WORDS: usize = size_of::<Found>() / size_of::<u32>();
+fn copy(from: &bpf_fib_lookup, to: &mut bpf_fib_lookup) {
+    const WORDS: usize = size_of::<bpf_fib_lookup>() / size_of::<u32>();
     let (from, to) = (
         core::ptr::from_ref(from).cast::<u32>(),
         core::ptr::from_mut(to).cast::<u32>(),
@@ -198,7 +200,7 @@ pub(super) fn fits_in_segments(skb: *mut __sk_buff) -> Result<(), NoWay> {
         return Err(NoWay::Unreachable);
     };
     // SAFETY: the entry is this CPU's own, and array entries live as long as the map.
-    let Found { way, .. } = unsafe { &mut *way };
+    let Last { way, .. } = unsafe { &mut *way };
     let mut mtu = 0;
     // SAFETY: the context is the hook's own, and the length is a number of this function's.
     let answer = unsafe { bpf_check_mtu(skb.cast(), way.ifindex, &raw mut mtu, 0, BPF_MTU_CHK_SEGS.into()) };
@@ -209,6 +211,16 @@ pub(super) fn fits_in_segments(skb: *mut __sk_buff) -> Result<(), NoWay> {
     Ok(())
 }
 
+/// The way that was found last on this CPU, and whether it has the neighbour's address on the link.
+#[inline(always)]
+fn last() -> Option<(&'static bpf_fib_lookup, bool)> {
+    let last = WAY.get(0)?;
+    match last.known.checked_sub(1) {
+        Some(place) => WAYS.get(place).map(|known| (&known.way, known.has_link != 0)),
+        None => Some((&last.way, false)),
+    }
+}
+
 /// The way that was found last on this CPU.
 #[inline(always)]
 pub(super) fn found() -> Way {
@@ -217,7 +229,7 @@ pub(super) fn found() -> Way {
         source: None,
         mtu: 0,
     };
-    let Some(Found { way, .. }) = WAY.get(0) else {
+    let Some((way, _)) = last() else {
         return nowhere;
     };
     let source = if way.family == AF_INET {
@@ -239,22 +251,23 @@ pub(super) fn found() -> Way {
 /// Destination and source on the link, for the way that was found last.
 #[inline(always)]
 pub(super) fn link_addresses() -> [[u8; 6]; 2] {
-    match WAY.get(0) {
-        Some(Found { way, .. }) => [way.dmac, way.smac],
+    match last() {
+        Some((way, _)) => [way.dmac, way.smac],
         None => [[0; 6]; 2],
     }
 }
 
-/// Whether the link's addresses of the way that was found last can be relied on.
+/// Whether the link's addresses of the way that was found last can be relied on. A neighbour is asked whenever its way is looked
+/// up, so that one that is in use is not forgotten.
 #[inline(always)]
 pub(super) fn has_link() -> bool {
-    WAY.get(0).is_some_and(|found| found.has_link != 0)
+    last().is_some_and(|(_, has_link)| has_link)
 }
 
 /// Sends the packet out by the way that was found last, with the Ethernet addresses that it has.
 #[inline(always)]
 pub(super) fn take_link() -> i32 {
-    let ifindex = WAY.get(0).map_or(0, |found| found.way.ifindex);
+    let ifindex = last().map_or(0, |(way, _)| way.ifindex);
     // SAFETY: the helper takes numbers only. Flags 0 mean egress of that device.
     let action = unsafe { bpf_redirect(ifindex, 0) };
     action as i32
@@ -263,7 +276,7 @@ pub(super) fn take_link() -> i32 {
 /// Sends the packet out by the way that was found last, to the neighbour that it names.
 #[inline(always)]
 pub(super) fn take() -> Option<i32> {
-    let Found { way, .. } = WAY.get(0)?;
+    let (way, _) = last()?;
     // A gateway may be of the other family (RFC 9229).
     let mut neighbour = bpf_redir_neigh {
         nh_family: way.family.into(),
