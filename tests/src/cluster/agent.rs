@@ -21,7 +21,7 @@ use crate::{container::Container, patience::patience};
 pub(super) const STOP_BOUND: Duration = Duration::from_secs(30);
 
 /// How long an agent may take to be ready, unless its options say something else.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Where an agent reads its services from.
 #[derive(Clone, Debug)]

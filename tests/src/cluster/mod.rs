@@ -61,7 +61,7 @@ pub use namespace::Namespace;
 pub use node::Node;
 pub use process::Process;
 pub use relay::Relay;
-pub use tunnel::Tunnel;
+pub use tunnel::{Tunnel, tap};
 
 /// A running cluster; dropping it removes everything it made and kills everything that runs in it.
 ///

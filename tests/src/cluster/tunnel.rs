@@ -72,12 +72,25 @@ fn carry(mut from: File, mut to: File) {
     }
 }
 
-/// Makes the device where this thread is; it lives as long as the file.
+/// Makes an end of a tunnel where this thread is; it lives as long as the file.
 fn open() -> anyhow::Result<File> {
+    make(NAME, libc::IFF_TUN)
+}
+
+/// Makes a device with Ethernet headers where this thread is, which lives as long as the file. What is written to the file
+/// comes in by the device, byte by byte.
+///
+/// # Errors
+/// When the kernel has no such devices, or none of this name can be.
+pub fn tap(name: &str) -> anyhow::Result<File> {
+    make(name, libc::IFF_TAP)
+}
+
+fn make(name: &str, kind: libc::c_int) -> anyhow::Result<File> {
     let path = "/dev/net/tun";
     let device = File::options().read(true).write(true).open(path);
     let device = device.with_context(|| format!("cannot open {path}, which tunnels need"))?;
-    name(&device).with_context(|| format!("cannot make the device {NAME}"))?;
+    give(&device, name, kind).with_context(|| format!("cannot make the device {name}"))?;
     Ok(device)
 }
 
@@ -85,13 +98,17 @@ fn open() -> anyhow::Result<File> {
     unsafe_code,
     reason = "the kernel makes tun devices by ioctl, which no crate here wraps"
 )]
-fn name(device: &File) -> io::Result<()> {
-    let flags = libc::c_short::try_from(libc::IFF_TUN | libc::IFF_NO_PI).map_err(io::Error::other)?;
+fn give(device: &File, name: &str, kind: libc::c_int) -> io::Result<()> {
+    let flags = libc::c_short::try_from(kind | libc::IFF_NO_PI).map_err(io::Error::other)?;
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
         ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags },
     };
-    for (to, from) in request.ifr_name.iter_mut().zip(NAME.bytes()) {
+    // The last byte stays zero.
+    for (to, from) in request.ifr_name[..libc::IFNAMSIZ - 1]
+        .iter_mut()
+        .zip(name.bytes())
+    {
         *to = libc::c_char::from_ne_bytes([from]);
     }
     // SAFETY: the descriptor is open as long as `device` is borrowed, and TUNSETIFF reads and writes one `ifreq`, to which

@@ -12,6 +12,7 @@ mod policies;
 mod resize;
 mod sockets;
 mod succession;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
