@@ -17,6 +17,8 @@ bitflags! {
     pub struct DeviceFlags: u64 {
         /// The local-traffic detector takes what comes in by it for a pod's (semantics 5.15).
         const INSIDE = 1 << 0;
+        /// Its driver sends what XDP redirects to it (`NETDEV_XDP_ACT_NDO_XMIT`); others drop it.
+        const SENDS_XDP = 1 << 1;
     }
 }
 

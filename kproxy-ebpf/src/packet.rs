@@ -125,6 +125,6 @@ pub enum NoWay {
     NotForwarding,
     /// It is longer than what fits.
     TooBig,
-    /// It can not be taken from here, but by another hook: the neighbour is not known, or it leads by another device.
+    /// It can not be taken from here, but by another hook: the neighbour is not known, or the device not one that this hook sends by.
     NotFromHere,
 }

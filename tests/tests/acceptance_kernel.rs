@@ -3,8 +3,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use kproxy_common::Nanoseconds;
+use anyhow::{Context, bail, ensure};
+use kproxy_common::{DeviceFlags, Family, Nanoseconds};
 use kproxy_tests::acceptance::kernel::{Forwarded, Kernel};
 use kproxy_tests::acceptance::row::{Arrival, Step, Then};
 use kproxy_tests::acceptance::simulation::Fate;
@@ -51,26 +51,19 @@ fn stay_on_a_processor() -> anyhow::Result<()> {
     Ok(sched_setaffinity(thread, &one)?)
 }
 
-/// Routes are not asked for each packet, but soon.
+/// One load of the programs for both, which takes long on an emulated processor.
 #[test]
-fn flows_follow_routes_that_change() -> anyhow::Result<()> {
-    const NODE_PORT: u16 = 30_190;
+fn flows_leave_as_routes_and_drivers_say() -> anyhow::Result<()> {
     stay_on_a_processor()?;
     let mut kernel = Kernel::load()?;
+    flows_follow_routes_that_change(&mut kernel)?;
+    xdp_sends_by_another_device_what_that_can_send(&mut kernel)
+}
+
+/// Routes are not asked for each packet, but soon.
+fn flows_follow_routes_that_change(kernel: &mut Kernel) -> anyhow::Result<()> {
     for family in FAMILIES {
-        let client = (OUTSIDE.address(family), 40_100).into();
-        let packet = |kind| {
-            let to = Vip::Node.port(NODE_PORT, family);
-            Frame::new(client, to, Transport::Tcp(kind)).bytes()
-        };
-        let opens = Step::Arrival(Arrival {
-            bytes: packet(Tcp::Syn)?,
-            segment_size: 0,
-            then: Then::Reaches(vec!["web-2"]),
-        });
-        let row = Row::new("a flow to a backend elsewhere").state(web(&["web-2"]).node_port(NODE_PORT));
-        kernel.play(&row.step(opens))?;
-        let goes_on = packet(Tcp::Ack)?;
+        let goes_on = flow_to_elsewhere(kernel, family, 40_100)?.bytes()?;
         let backend = Pod::named("web-2").address(family);
         let until = |leaves: bool| {
             let bound = Instant::now() + patience(BOUND);
@@ -87,4 +80,50 @@ fn flows_follow_routes_that_change() -> anyhow::Result<()> {
         until(true)?;
     }
     Ok(())
+}
+
+/// By another device only what its driver takes, what came to this node, and what is in one buffer.
+fn xdp_sends_by_another_device_what_that_can_send(kernel: &mut Kernel) -> anyhow::Result<()> {
+    let second = kernel.lead_by_another_device(&[Pod::named("web-2")])?;
+    let mut wrong = Vec::new();
+    for family in FAMILIES {
+        kernel.say_of_device(second, DeviceFlags::empty())?;
+        let goes_on = flow_to_elsewhere(kernel, family, 40_101)?;
+        let short = goes_on.bytes()?;
+        let in_buffers = goes_on.payload(&[0x2a; 6000]).bytes()?;
+        let mut others = short.clone();
+        others[5] ^= 1;
+
+        let mut leave = |what: &str, fate: Option<Fate>| {
+            wrong.extend(fate.map(|fate| format!("{family}, {what}: {fate:?}")));
+        };
+        leave("nobody says that it can", kernel.arrive_early(&short)?);
+        let Fate::Forwarded(by_tc) = kernel.arrive(&short)? else {
+            bail!("{family}: TC does not send it on")
+        };
+        kernel.say_of_device(second, DeviceFlags::SENDS_XDP)?;
+        let Some(Fate::Forwarded(by_xdp)) = kernel.arrive_early(&short)? else {
+            bail!("{family}: XDP does not send it on")
+        };
+        ensure!(by_xdp == by_tc, "{family}: {by_xdp:02x?} and {by_tc:02x?}");
+        leave("in several buffers", kernel.arrive_early(&in_buffers)?);
+        leave("somebody else's", kernel.arrive_early(&others)?);
+    }
+    ensure!(wrong.is_empty(), "not left to TC: {}", wrong.join("\n"));
+    Ok(())
+}
+
+/// A client outside opens a connection to a backend elsewhere. Answers what comes next.
+fn flow_to_elsewhere(kernel: &mut Kernel, family: Family, port: u16) -> anyhow::Result<Frame> {
+    const NODE_PORT: u16 = 30_190;
+    let client = (OUTSIDE.address(family), port).into();
+    let frame = |kind| Frame::new(client, Vip::Node.port(NODE_PORT, family), Transport::Tcp(kind));
+    let opens = Step::Arrival(Arrival {
+        bytes: frame(Tcp::Syn).bytes()?,
+        segment_size: 0,
+        then: Then::Reaches(vec!["web-2"]),
+    });
+    let row = Row::new("a flow to a backend elsewhere").state(web(&["web-2"]).node_port(NODE_PORT));
+    kernel.play(&row.step(opens))?;
+    Ok(frame(Tcp::Ack))
 }

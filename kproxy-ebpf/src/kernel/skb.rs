@@ -134,7 +134,8 @@ impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
         // SAFETY: as above, and a field that programs may write.
         unsafe { (*skb).tc_index = SENT_ON };
         if LINK != 0 && way::has_link() {
-            return match self.store(0, way::link_addresses()) {
+            let (_, addresses) = way::link();
+            return match self.store(0, addresses) {
                 Some(()) => way::take_link(),
                 None => TC_ACT_SHOT,
             };

@@ -248,12 +248,12 @@ pub(super) fn found() -> Way {
     }
 }
 
-/// Destination and source on the link, for the way that was found last.
+/// The way that was found last on its link: by which device, and to and from which addresses.
 #[inline(always)]
-pub(super) fn link_addresses() -> [[u8; 6]; 2] {
+pub(super) fn link() -> (DeviceIndex, [[u8; 6]; 2]) {
     match last() {
-        Some((way, _)) => [way.dmac, way.smac],
-        None => [[0; 6]; 2],
+        Some((way, _)) => (DeviceIndex(way.ifindex), [way.dmac, way.smac]),
+        None => (DeviceIndex(0), [[0; 6]; 2]),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
 use aya_ebpf::helpers::generated::{
-    bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
+    bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
 };
 use aya_ebpf::programs::XdpContext;
 use bytemuck::Pod;
-use kproxy_common::{DeviceIndex, Nanoseconds, Tuple};
+use kproxy_common::{DeviceFlags, DeviceIndex, Nanoseconds, Tuple};
 use kproxy_ebpf::checksum::Difference;
 use kproxy_ebpf::packet::ChecksumChange;
 use kproxy_ebpf::{NoWay, Packet, Tables as _, Way};
@@ -39,21 +39,45 @@ impl<'a> XdpPacket<'a> {
         }
     }
 
-    /// Sends the packet out by the way that was found for it, which leads by the device it came from.
+    /// Sends the packet out by the way that was found for it.
     #[inline(always)]
     pub(crate) fn forward(&mut self) -> u32 {
-        match self.store(0, way::link_addresses()) {
-            Some(()) => XDP_TX,
-            None => XDP_DROP,
+        let (device, addresses) = way::link();
+        if self.store(0, addresses).is_none() {
+            return XDP_DROP;
         }
+        if device == self.device() {
+            return XDP_TX;
+        }
+        // SAFETY: the helper takes numbers only.
+        let action = unsafe { bpf_redirect(device.0, 0) };
+        action.cast_unsigned() as u32
     }
 
-    /// Whether the way that was found last can be taken from here: by the same device, and then the packet goes out with the
-    /// address by which it must have come in. Many other devices would drop it (no `ndo_xdp_xmit`).
+    /// Whether the way that was found last can be taken from here. If it leads by the same device, the packet goes out with the
+    /// address by which it must have come in.
     #[inline(always)]
-    fn can_take(&self, way: DeviceIndex) -> bool {
-        let [_, ours] = way::link_addresses();
-        way == self.device() && self.load::<[u8; 6]>(0) == Some(ours)
+    fn can_take_way(&self) -> bool {
+        let (device, [_, ours]) = way::link();
+        if device == self.device() {
+            return self.load::<[u8; 6]>(0) == Some(ours);
+        }
+        self.can_cross_to(device)
+    }
+
+    /// Whether another device sends the packet: its driver must, and what is in several buffers needs more of it than this.
+    #[inline(always)]
+    fn can_cross_to(&self, device: DeviceIndex) -> bool {
+        let flags = Maps.device(device).map(|device| device.flags);
+        flags.is_some_and(|flags| flags.contains(DeviceFlags::SENDS_XDP))
+            && self.is_in_one_buffer()
+            && self.is_for_us()
+    }
+
+    #[inline(always)]
+    fn is_in_one_buffer(&self) -> bool {
+        let [start, end] = self.bounds();
+        self.length() + ETHERNET as u32 == end.wrapping_sub(start) as u32
     }
 
     /// Where the first buffer begins and ends.
@@ -137,7 +161,7 @@ impl Packet for XdpPacket<'_> {
             (tuple, length),
             now.unwrap_or(Nanoseconds(0)),
         )?;
-        if self.can_take(way::found().device) {
+        if self.can_take_way() {
             Ok(())
         } else {
             Err(NoWay::NotFromHere)

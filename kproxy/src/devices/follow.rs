@@ -23,6 +23,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::features::{Drivers, Features};
 use super::listing::Lister;
 use super::message::{Message, parse, touches_default_route};
 use super::patterns::Rules;
@@ -30,7 +31,7 @@ use super::table::{Change, Table};
 use super::{Addresses, Event};
 
 /// What the kernel may queue while we are busy, in bytes; it grants no more than `net.core.rmem_max`.
-const EVENT_QUEUE: usize = 4 << 20;
+pub(super) const EVENT_QUEUE: usize = 4 << 20;
 
 type Events = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>;
 
@@ -46,17 +47,29 @@ pub async fn follow(
     addresses: watch::Sender<Option<Addresses>>,
 ) -> Result<()> {
     let mut table = Table::new(rules);
+    let drivers = Drivers::find();
     loop {
         // Dropping the set ends the sockets' tasks.
         let mut tasks = JoinSet::new();
-        let events = subscribe(&mut tasks)?;
+        let mut events = subscribe(&mut tasks)?;
+        let mut features = drivers.subscribe(&mut tasks)?;
         let lister = Lister::open(&mut tasks)?;
-        let changes = table.replace(lister.everything().await?);
+        let mut listing = lister.everything().await?;
+        listing.extend(drivers.list(&mut tasks).await?);
+        let changes = table.replace(listing);
         tell_addresses(&table, &addresses);
         if !send(&sender, changes).await || sender.send(Event::Listed).await.is_err() {
             return Ok(());
         }
-        match follow_events(&mut table, events, &lister, &sender, &addresses).await? {
+        match follow_events(
+            &mut table,
+            (&mut events, &mut features),
+            &lister,
+            &sender,
+            &addresses,
+        )
+        .await?
+        {
             End::NobodyListens => return Ok(()),
             End::EventsLost => {
                 tracing::info!("the kernel dropped events about network devices; listing all of them again");
@@ -73,21 +86,21 @@ enum End {
 
 async fn follow_events(
     table: &mut Table,
-    mut events: Events,
+    (events, features): (&mut Events, &mut Features),
     lister: &Lister,
     sender: &Sender<Event>,
     addresses: &watch::Sender<Option<Addresses>>,
 ) -> Result<End> {
-    while let Some((message, _)) = events.next().await {
-        let message = match message.payload {
-            NetlinkPayload::InnerMessage(message) if touches_default_route(&message) => {
-                Some(Message::DefaultRoutes(lister.default_routes().await?))
-            }
-            NetlinkPayload::InnerMessage(message) => parse(&message),
-            NetlinkPayload::Overrun(_) => return Ok(End::EventsLost),
-            _ => None,
+    loop {
+        let told = tokio::select! {
+            event = events.next() => read(event, lister).await?,
+            told = features.next() => told?,
         };
-        let Some(message) = message else { continue };
+        let message = match told {
+            Told::News(message) => message,
+            Told::Nothing => continue,
+            Told::Lost => return Ok(End::EventsLost),
+        };
         let changes = table.apply(message);
         // Before the doors: whoever opens them may be busy for a while.
         tell_addresses(table, addresses);
@@ -95,7 +108,32 @@ async fn follow_events(
             return Ok(End::NobodyListens);
         }
     }
-    bail!("the netlink socket that tells about network devices was closed")
+}
+
+/// What a socket for events has told.
+pub(super) enum Told {
+    News(Message),
+    /// Nothing that matters here.
+    Nothing,
+    /// That there was more.
+    Lost,
+}
+
+async fn read(
+    event: Option<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
+    lister: &Lister,
+) -> Result<Told> {
+    let Some((message, _)) = event else {
+        bail!("the netlink socket that tells about network devices was closed")
+    };
+    Ok(match message.payload {
+        NetlinkPayload::InnerMessage(message) if touches_default_route(&message) => {
+            Told::News(Message::DefaultRoutes(lister.default_routes().await?))
+        }
+        NetlinkPayload::InnerMessage(message) => parse(&message).map_or(Told::Nothing, Told::News),
+        NetlinkPayload::Overrun(_) => Told::Lost,
+        _ => Told::Nothing,
+    })
 }
 
 fn subscribe(tasks: &mut JoinSet<()>) -> Result<Events> {

@@ -42,6 +42,13 @@ pub enum Message {
     },
     /// The devices by which the default routes of both families leave.
     DefaultRoutes(BTreeSet<u32>),
+    /// What a driver does for XDP.
+    Xdp {
+        /// The device.
+        index: u32,
+        /// Whether it sends what is redirected to it.
+        sends: bool,
+    },
 }
 
 /// Reads a message about a device or an address; `None` for every other.

@@ -4,6 +4,7 @@
 //! * [`mod@classify`]: one device's door, by what the kernel says about it
 //! * [`table`]: everything known about this network namespace's devices, and what changed
 //! * [`message`]: netlink messages as that table wants them
+//! * [`mod@features`]: what drivers do for XDP, which has a netlink of its own
 //! * [`mod@follow`]: the netlink sockets
 //!
 //! Attaching programs is not done here: whoever owns the data plane acts on the [`Event`]s and [`Addresses`].
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kproxy_common::Address;
 
 pub mod classify;
+pub mod features;
 pub mod follow;
 mod listing;
 pub mod message;
@@ -44,6 +46,8 @@ pub struct Named {
     pub v6: Option<Address>,
     /// Its address on the link, or zeros if it has no Ethernet address.
     pub link_address: [u8; 6],
+    /// Whether its driver sends what XDP programs of other devices redirect to it.
+    pub sends_xdp: bool,
 }
 
 /// What [`fn@follow`] tells the owner of the data plane.

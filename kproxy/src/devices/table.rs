@@ -57,6 +57,8 @@ pub struct Table {
     /// In the order in which they came.
     addresses: BTreeMap<u32, Vec<Prefix>>,
     default_routes: BTreeSet<u32>,
+    /// Whose drivers send what XDP redirects to them.
+    xdp_senders: BTreeSet<u32>,
     doors: BTreeMap<u32, (Device, Door)>,
 }
 
@@ -104,6 +106,7 @@ impl Table {
         self.links.clear();
         self.addresses.clear();
         self.default_routes.clear();
+        self.xdp_senders.clear();
         for message in listing {
             self.take_in(message);
         }
@@ -151,6 +154,7 @@ impl Table {
             v4: of(Family::V4),
             v6: of(Family::V6),
             link_address: link.address,
+            sends_xdp: self.xdp_senders.contains(&link.index),
         }
     }
 
@@ -171,6 +175,8 @@ impl Table {
                 }
             }
             Message::DefaultRoutes(devices) => self.default_routes = devices,
+            Message::Xdp { index, sends: true } => drop(self.xdp_senders.insert(index)),
+            Message::Xdp { index, sends: false } => drop(self.xdp_senders.remove(&index)),
         }
     }
 

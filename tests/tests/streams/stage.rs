@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use kproxy::dataplane::Pinned;
 use kproxy_common::Family;
 use kproxy_tests::cluster::process::binary;
-use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via, layout, of};
+use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Cni, Host, Process, Via, ip, layout, of};
 use kproxy_tests::manifests::{self, Single};
 use kproxy_tests::patience::patience;
 use kproxy_tests::stream::Report;
@@ -22,6 +22,8 @@ use crate::tcp;
 
 pub(crate) const OUTSIDE: &str = "ext";
 const TARGET: u16 = 8080;
+/// A cable from node to node.
+pub(crate) const CABLE: &str = "cable";
 /// Against hanging; a stream that stands still ends by itself.
 const BOUND: Duration = Duration::from_mins(2);
 /// As much is on its way as queues of the kernel hold, which otherwise drop what a fast sender sends
@@ -178,14 +180,40 @@ impl Stage {
         }
     }
 
-    /// How many packets XDP has sent back out by the uplink of the node that clients ask, as its driver counts them.
-    pub(crate) fn sent_by_xdp(&self) -> anyhow::Result<u64> {
+    /// How many packets that came in by a device of the node that clients ask have met an end by XDP, as the driver counts them:
+    /// `tx` or `redirect`.
+    pub(crate) fn counted_by_xdp(&self, device: &str, end: &str) -> anyhow::Result<u64> {
         let node = self.cluster.node("a").host().namespace();
-        let output = node.run(|| Command::new("ethtool").args(["-S", "eth0"]).output())??;
+        let output = node.run(|| Command::new("ethtool").args(["-S", device]).output())??;
         let text = String::from_utf8(output.stdout)?;
         let counters = text.lines().filter_map(|line| line.trim().split_once(": "));
-        let sent = counters.filter(|(name, _)| name.ends_with("_xdp_tx"));
-        sent.map(|(_, count)| Ok(count.parse::<u64>()?)).sum()
+        let suffix = format!("_xdp_{end}");
+        let counted = counters.filter(|(name, _)| name.starts_with("rx_") && name.ends_with(&suffix));
+        counted.map(|(_, count)| Ok(count.parse::<u64>()?)).sum()
+    }
+
+    /// Lays a cable from node to node, by which they reach each other from here on; clients outside come by the switch still.
+    pub(crate) fn lay_cable(&self) -> anyhow::Result<()> {
+        let [here, there] = ["a", "b"].map(|name| self.cluster.node(name));
+        let other = there.host().namespace().name();
+        let mut lines = vec![format!(
+            "link add {CABLE} type veth peer name {CABLE} netns {other}"
+        )];
+        lines.extend(end_of_cable(1));
+        let ways = there.pod_ranges().iter().zip(["172.32.0.2", "fd32::2"]);
+        let own = here.host().addresses().both();
+        let ways = ways.zip(own);
+        lines.extend(
+            ways.map(|((to, via), own)| format!("route replace {to} via {via} dev {CABLE} src {own}")),
+        );
+        ip::batch(Some(here.host().namespace().name()), &lines)?;
+        let mut lines = end_of_cable(2);
+        let ways = own.into_iter().zip(["172.32.0.1", "fd32::1"]);
+        lines.extend(ways.map(|(to, via)| format!("route add {to} via {via} dev {CABLE}")));
+        ip::batch(Some(other), &lines)?;
+        // What comes by the cable may be from anywhere.
+        let loose = ["all", CABLE].map(|device| (format!("net/ipv4/conf/{device}/rp_filter"), "2"));
+        there.host().namespace().set_sysctls(&loose)
     }
 
     /// What the nodes' programs dropped.
@@ -210,6 +238,14 @@ impl Stage {
         }
         Ok(lines)
     }
+}
+
+fn end_of_cable(number: u8) -> Vec<String> {
+    vec![
+        format!("link set {CABLE} up"),
+        format!("address add 172.32.0.{number}/24 dev {CABLE}"),
+        format!("address add fd32::{number}/64 dev {CABLE} nodad"),
+    ]
 }
 
 /// Both ends of a stream stay on one CPU: its packets stand in one queue, so that none overtakes another, and tests that run

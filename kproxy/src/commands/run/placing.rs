@@ -169,6 +169,7 @@ fn devices(here: &Addresses, detector: &LocalDetector) -> BTreeMap<DeviceIndex, 
         let or_none = |address: Option<Address>, family| address.unwrap_or(Address::unspecified(family));
         let mut flags = DeviceFlags::empty();
         flags.set(DeviceFlags::INSIDE, detector.recognises_device(&named.name));
+        flags.set(DeviceFlags::SENDS_XDP, named.sends_xdp);
         let device = Device {
             v4: or_none(named.v4, Family::V4),
             v6: or_none(named.v6, Family::V6),

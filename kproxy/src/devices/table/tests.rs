@@ -257,3 +257,29 @@ fn a_device_has_the_address_that_the_kernel_would_send_from() {
         "no pods"
     );
 }
+
+/// Those of drivers come by another socket than those of devices, in an order of their own.
+#[test]
+fn a_device_sends_by_xdp_as_its_driver_said_last() {
+    let mut table = Table::default();
+    let eth0 = |table: &Table| table.addresses().devices.get(&5).map(|it| it.sends_xdp);
+    let says = |sends| Message::Xdp { index: 5, sends };
+    table.replace(vec![veth(5, "eth0", Peer::Unknown)]);
+    assert_eq!(eth0(&table), Some(false));
+    assert_eq!(table.apply(says(true)), []);
+    assert_eq!(eth0(&table), Some(true));
+    let gone = Message::Gone {
+        index: 5,
+        moved: false,
+    };
+    table.apply(gone);
+    assert_eq!(eth0(&table), None);
+    table.apply(veth(5, "eth0", Peer::Unknown));
+    assert_eq!(eth0(&table), Some(true), "of the next one it was said before");
+    table.apply(says(false));
+    assert_eq!(eth0(&table), Some(false));
+    table.replace(vec![says(true), veth(5, "eth0", Peer::Unknown)]);
+    assert_eq!(eth0(&table), Some(true));
+    table.replace(vec![veth(5, "eth0", Peer::Unknown)]);
+    assert_eq!(eth0(&table), Some(false));
+}

@@ -21,13 +21,22 @@ use super::host::is_evicted;
 use super::row::{Half, Row};
 use super::simulation::{Fate, Hook, Machine, Simulation};
 use super::uplink;
-use super::world::NODE;
+use super::world::{NODE, Pod};
 use crate::host::frame::HOST_MAC;
 use crate::host::{MemoryTables, Programmer, Seen};
-use network::Network;
+use network::{Network, SECOND_MAC};
 use place::Place;
 use programs::Programs;
 use shadow::Shadow;
+
+/// What the programs are told of the uplink: no address, so that the routes' is taken.
+const UPLINK_DEVICE: Device = Device {
+    v4: Address::unspecified(Family::V4),
+    v6: Address::unspecified(Family::V6),
+    flags: DeviceFlags::empty(),
+    link_address: HOST_MAC,
+    padding: 0,
+};
 
 /// Programs, their maps, and the library that follows them.
 pub struct KernelMachine {
@@ -39,7 +48,7 @@ pub struct KernelMachine {
     network: Network,
     forwarded: Forwarded,
     // Last: removes what the others pinned.
-    _place: Place,
+    place: Place,
 }
 
 /// How many packets that are neither fragments nor messages were sent on, and by whom.
@@ -77,14 +86,7 @@ impl Kernel {
             .context("cannot load the data plane; the kernel runner needs root (CAP_BPF, CAP_NET_ADMIN)")?;
         let mut programs = Programs::load(&place)?;
         place.set_pod_ranges(&uplink::pod_ranges())?;
-        let uplink = Device {
-            v4: Address::unspecified(Family::V4),
-            v6: Address::unspecified(Family::V6),
-            flags: DeviceFlags::empty(),
-            link_address: HOST_MAC,
-            padding: 0,
-        };
-        place.set_device(network.uplink(), &uplink)?;
+        place.set_device(network.uplink(), &UPLINK_DEVICE)?;
         programs.attach_early(network::UPLINK)?;
         let machine = KernelMachine {
             programmer: Programmer::new(NODE, place.options.sizes.capacity()),
@@ -94,7 +96,7 @@ impl Kernel {
             programs,
             network,
             forwarded: Forwarded::default(),
-            _place: place,
+            place,
         };
         Ok(Self {
             simulation: Simulation::new(machine),
@@ -121,6 +123,36 @@ impl Kernel {
                 .programs
                 .run(hook, bytes, &machine.network.context(hook, 0)),
         }
+    }
+
+    /// What XDP does with such a packet; `None` if it leaves it to TC.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program.
+    pub fn arrive_early(&self, bytes: &[u8]) -> anyhow::Result<Option<Fate>> {
+        let machine = &self.simulation.machine;
+        machine.programs.run_early(bytes, machine.network.uplink())
+    }
+
+    /// Has another device lead to these pods from here on. Answers its interface index.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn lead_by_another_device(&mut self, pods: &[Pod]) -> anyhow::Result<u32> {
+        self.simulation.machine.network.lead_by_another_device(pods)
+    }
+
+    /// Says what is special about a device.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn say_of_device(&mut self, index: u32, flags: DeviceFlags) -> anyhow::Result<()> {
+        let device = Device {
+            flags,
+            link_address: SECOND_MAC,
+            ..UPLINK_DEVICE
+        };
+        self.simulation.machine.place.set_device(index, &device)
     }
 
     /// Plays one row.

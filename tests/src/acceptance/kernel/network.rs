@@ -4,16 +4,23 @@
 use std::fs;
 
 use anyhow::Context;
+use kproxy_common::Family;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::acceptance::simulation::Hook;
-use crate::acceptance::uplink;
+use crate::acceptance::uplink::{self, NEIGHBOUR_MAC};
+use crate::acceptance::world::{HOST, Pod};
 use crate::cluster::ip;
 use crate::host::frame::HOST_MAC;
 
 /// The uplink's name.
 pub const UPLINK: &str = "uplink";
+
+/// Another device.
+const SECOND: &str = "second";
+/// The address of the other device on the link.
+pub const SECOND_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x77];
 
 /// Fields of `struct __sk_buff` (`include/uapi/linux/bpf.h`) that a test run may set (`convert___skb_to_skb` in
 /// `net/bpf/test_run.c`).
@@ -56,6 +63,33 @@ impl Network {
         ip::batch(None, &lines)?;
         let uplink = if_nametoindex(UPLINK).context("the uplink that was just made is gone")?;
         Ok(Self { uplink })
+    }
+
+    /// Makes another device, by which these pods are reached from here on, with longer packets than by the uplink. Answers its
+    /// interface index.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn lead_by_another_device(&self, pods: &[Pod]) -> anyhow::Result<u32> {
+        let hex = |address: [u8; 6]| address.map(|byte| format!("{byte:02x}")).join(":");
+        let (own, neighbour) = (hex(SECOND_MAC), hex(NEIGHBOUR_MAC));
+        let mut lines = vec![
+            format!("link add {SECOND} mtu 9000 address {own} type veth peer name far mtu 9000"),
+            format!("link set {SECOND} up"),
+            "link set far up".to_owned(),
+            format!("address add 172.31.9.1/24 dev {SECOND}"),
+            format!("address add fd31:9::1/64 dev {SECOND} nodad"),
+        ];
+        for (family, via) in [(Family::V4, "172.31.9.2"), (Family::V6, "fd31:9::2")] {
+            let own = HOST.address(family);
+            lines.push(format!("neigh add {via} lladdr {neighbour} dev {SECOND}"));
+            lines.extend(pods.iter().map(|pod| {
+                let pod = pod.address(family);
+                format!("route add {pod} via {via} dev {SECOND} src {own}")
+            }));
+        }
+        ip::batch(None, &lines)?;
+        if_nametoindex(SECOND).context("the device that was just made is gone")
     }
 
     /// The uplink's interface index.

@@ -11,7 +11,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use kproxy::dataplane::{OBJECT, load_program};
 use kproxy_common::{Flow, Nanoseconds, maps};
 
-use super::network::SkbContext;
+use super::network::{SECOND_MAC, SkbContext};
 use super::place::Place;
 use crate::acceptance::host::is_evicted;
 use crate::acceptance::row::Half;
@@ -31,6 +31,7 @@ const TC_ACT_REDIRECT: u32 = 7;
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
 /// Length of a `struct xdp_md`.
 const XDP_CONTEXT: usize = 6 * size_of::<u32>();
 /// The XDP program.
@@ -48,12 +49,14 @@ pub struct Programs {
     flows: [Flows; 2],
 }
 
-/// What a packet that leaves again is: on its way to the neighbour that the routes name, or on its way back.
-fn sent(mut out: Vec<u8>, bytes: &[u8]) -> anyhow::Result<Fate> {
+/// What a packet that leaves again by a device with one of these addresses is: on its way to the neighbour that the routes name, or on
+/// its way back.
+fn sent(mut out: Vec<u8>, bytes: &[u8], from: &[[u8; 6]]) -> anyhow::Result<Fate> {
     if out[..6] != NEIGHBOUR_MAC {
         return Ok(Fate::Back(out));
     }
-    ensure!(out[6..12] == HOST_MAC, "it leaves from {:02x?}", &out[6..12]);
+    let is_known = from.iter().any(|from| out[6..12] == *from);
+    ensure!(is_known, "it leaves from {:02x?}", &out[6..12]);
     // The library knows nothing of addresses on the link.
     out[..12].copy_from_slice(&bytes[..12]);
     Ok(Fate::Forwarded(out))
@@ -139,7 +142,8 @@ impl Programs {
             // Whether it goes back or on is said to the redirect's helper alone; what goes back is addressed so, and what goes
             // on is addressed there, unless that is left to the neighbour's lookup.
             TC_ACT_REDIRECT if out[..6] == bytes[..6] => Fate::Forwarded(out),
-            TC_ACT_REDIRECT => sent(out, bytes)?,
+            // By which device is said there as well.
+            TC_ACT_REDIRECT => sent(out, bytes, &[HOST_MAC, SECOND_MAC])?,
             TC_ACT_SHOT => Fate::Gone,
             other => bail!("{hook:?} answered {other}"),
         })
@@ -170,7 +174,7 @@ impl Programs {
         let length = u32::try_from(bytes.len())?;
         context[4..8].copy_from_slice(&length.to_ne_bytes());
         context[12..16].copy_from_slice(&device.to_ne_bytes());
-        let mut out = vec![0; PACKET];
+        let mut out = vec![0; PACKET.max(bytes.len())];
         let result = program
             .test_run(TestRunOptions {
                 data_in: Some(bytes),
@@ -187,7 +191,8 @@ impl Programs {
                 None
             }
             XDP_DROP => Some(Fate::Gone),
-            XDP_TX => Some(sent(out, bytes)?),
+            XDP_TX => Some(sent(out, bytes, &[HOST_MAC])?),
+            XDP_REDIRECT => Some(sent(out, bytes, &[SECOND_MAC])?),
             other => bail!("{EARLY} answered {other}"),
         })
     }
