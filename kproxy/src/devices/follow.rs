@@ -55,7 +55,7 @@ pub async fn follow(
         let mut features = drivers.subscribe(&mut tasks)?;
         let lister = Lister::open(&mut tasks)?;
         let mut listing = lister.everything().await?;
-        listing.extend(drivers.list(&mut tasks).await?);
+        listing.extend(drivers.list(&mut tasks).await);
         let changes = table.replace(listing);
         tell_addresses(&table, &addresses);
         if !send(&sender, changes).await || sender.send(Event::Listed).await.is_err() {
