@@ -22,6 +22,9 @@ const V6_PAYLOAD_LENGTH: usize = 4;
 const V6_HOP_LIMIT: usize = 7;
 const V6_ADDRESSES: usize = 8;
 
+/// The third word of an IPv4-mapped address; the first two are 0 (RFC 4291 section 2.5.5.2).
+const V4_MAPPED: u32 = 0xffff_u32.to_be();
+
 /// "More fragments" and the fragment offset, in the second word of an IPv4 header.
 const V4_FRAGMENT: u32 = 0x0000_3fff_u32.to_be();
 /// Where a fragment of IPv4 starts, in the same word.
@@ -165,10 +168,10 @@ impl Network {
 }
 
 /// How many bytes follow a header that says so, or `None` if they are not there. The kernel leaves the field at 0 when
-/// the number is too big for it, which SCTP's never is; its checksum could not be corrected without the length.
+/// the number is too big for it.
 #[inline(always)]
-fn payload<P: Packet>(packet: &P, said: u32, header: usize, protocol: Protocol) -> Option<u16> {
-    if said == 0 && packet.segment_size() != 0 && protocol != Protocol::SCTP {
+fn payload<P: Packet>(packet: &P, said: u32, header: usize) -> Option<u16> {
+    if said == 0 && packet.segment_size() != 0 {
         return Some(u16::MAX);
     }
     packet.has(header as u32 + said).then_some(said as u16)
@@ -201,7 +204,7 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
                 destination: Address::from_v4_word(destination),
                 protocol,
                 length: length as u8,
-                payload: payload(packet, said, length, protocol)?,
+                payload: payload(packet, said, length)?,
                 part: Part::new(fragment & V4_FRAGMENT != 0, fragment & V4_FRAGMENT_OFFSET != 0),
                 identification: u32::from_be(fragment) >> 16,
             })
@@ -213,11 +216,9 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             if version >> 4 != 6 {
                 return None;
             }
-            let (source, destination) = (
-                Address::from_words([s0, s1, s2, s3]),
-                Address::from_words([d0, d1, d2, d3]),
-            );
-            if source.family() == Family::V4 || destination.family() == Family::V4 {
+            // None of both is: one branch for the verifier to follow, and not four.
+            let unlike_mapped = |[a, b, c]: [u32; 3]| u64::from(a | b | c ^ V4_MAPPED);
+            if unlike_mapped([s0, s1, s2]) * unlike_mapped([d0, d1, d2]) == 0 {
                 return None;
             }
             let [high, low, next_header, _hop_limit] = second.to_ne_bytes();
@@ -226,11 +227,11 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             let protocol = Protocol::new(protocol);
             let said = u32::from(u16::from_be_bytes([high, low]));
             // What these headers take is not the transport protocol's.
-            let whole = payload(packet, said, Ipv6Hdr::LEN, protocol)?;
+            let whole = payload(packet, said, Ipv6Hdr::LEN)?;
             Some(Network {
                 family: Family::V6,
-                source,
-                destination,
+                source: Address::from_words([s0, s1, s2, s3]),
+                destination: Address::from_words([d0, d1, d2, d3]),
                 protocol,
                 length: length as u8,
                 payload: whole.checked_sub((length - Ipv6Hdr::LEN) as u16)?,
@@ -275,19 +276,16 @@ fn v6_fragment<P: Packet>(packet: &P, walked: Walked) -> (u8, usize, u32, u32) {
     (protocol, length, fragment, identification)
 }
 
-/// How many bytes follow the network header, by the header's own words: a short frame has padding behind them.
+/// How many bytes follow the network header, by the header's own words: a short frame has padding behind them. `None` if it
+/// says nothing, see [`payload`].
 #[inline(always)]
 pub fn payload_length<P: Packet>(packet: &P, family: Family, transport: usize) -> Option<u16> {
-    match family {
-        Family::V4 => {
-            let total = u16::from_be(packet.load(P::NETWORK + V4_TOTAL_LENGTH)?);
-            Some(total.wrapping_sub((transport - P::NETWORK) as u16))
-        }
-        Family::V6 => {
-            let payload = u16::from_be(packet.load(P::NETWORK + V6_PAYLOAD_LENGTH)?);
-            Some(payload.wrapping_sub((transport - P::NETWORK - Ipv6Hdr::LEN) as u16))
-        }
-    }
+    let (offset, header) = match family {
+        Family::V4 => (V4_TOTAL_LENGTH, 0),
+        Family::V6 => (V6_PAYLOAD_LENGTH, Ipv6Hdr::LEN),
+    };
+    let said = u16::from_be(packet.load(P::NETWORK + offset)?);
+    (said != 0).then_some(said.wrapping_sub((transport - P::NETWORK - header) as u16))
 }
 
 /// How long the packet is, from the network header on, by the header's own words.

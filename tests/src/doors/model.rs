@@ -341,6 +341,12 @@ pub(super) fn judge_refusal(event: &Event, refusal: Refusal, seen: &Headers) -> 
     Ok(())
 }
 
+/// Whether the header leaves the length at 0.
+fn says_no_length(event: &Event, seen: &Headers) -> bool {
+    let length = if seen.source.is_ipv6() { 18..20 } else { 16..18 };
+    event.bytes.get(length) == Some(&[0, 0])
+}
+
 /// Whether a packet may be dropped for this reason.
 pub(super) fn judge_drop(event: &Event, verdict: Verdict, seen: Option<&Headers>) -> anyhow::Result<()> {
     ensure!(verdict.counter().is_some(), "a drop must be counted");
@@ -362,6 +368,11 @@ pub(super) fn judge_drop(event: &Event, verdict: Verdict, seen: Option<&Headers>
         (
             Verdict::DropSctpFragment,
             seen.part == Part::First && seen.protocol == SCTP,
+        ),
+        // Without its length no checksum can be corrected.
+        (
+            Verdict::DropRewrite,
+            seen.protocol == SCTP && says_no_length(event, seen),
         ),
         // An error message that goes no further.
         (Verdict::DropRoute, is_outside && seen.is_icmp()),

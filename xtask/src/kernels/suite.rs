@@ -52,7 +52,7 @@ pub(super) fn steps(scope: Scope, kernel: &Kernel) -> Vec<String> {
     let links = test("links", "--ignored");
     match scope {
         Scope::Quick => {
-            let part = format!("KPROXY_ACCEPTANCE_EVERY=40 {}", test("acceptance_kernel", ""));
+            let part = format!("KPROXY_ACCEPTANCE_EVERY=60 {}", test("acceptance_kernel", ""));
             vec![check, part, links]
         }
         Scope::Full => {
