@@ -1,5 +1,6 @@
 //! What the benchmarks share.
 
+pub mod bpf;
 mod cluster;
 mod distribution;
 mod iperf;

@@ -7,8 +7,7 @@ use anyhow::Context;
 use aya::maps::{HashMap, Map, MapData};
 use kproxy_common::{Address, Flow, Tuple, maps};
 use kproxy_tests::acceptance::kernel::place::Place;
-
-use super::sys;
+use kproxy_tests::bench::bpf;
 
 const KEY: usize = size_of::<Tuple>();
 const WORD: usize = size_of::<u64>();
@@ -17,7 +16,7 @@ const FILL: u8 = 7;
 
 /// A program that lets the packet go on.
 pub(crate) fn empty() -> io::Result<OwnedFd> {
-    sys::load(sys::Kind::Tc, &leave())
+    bpf::load(bpf::Kind::Tc, &leave())
 }
 
 /// A program that looks up one key of a flow's size in `FLOWS`, where there is an entry for it, and lets the packet go
@@ -26,7 +25,7 @@ pub(crate) fn lookup(place: &Place) -> anyhow::Result<OwnedFd> {
     let map = flows_with_key(place)?;
     let mut instructions = look_up(map.fd().as_fd(), KEY)?;
     instructions.extend(leave());
-    sys::load(sys::Kind::Tc, &instructions).context("cannot load the program that looks up a key")
+    bpf::load(bpf::Kind::Tc, &instructions).context("cannot load the program that looks up a key")
 }
 
 /// A program that looks up one key in `ADDRESSES`, where there is none, and lets the packet go on.
@@ -34,7 +33,7 @@ pub(crate) fn small_lookup(place: &Place) -> anyhow::Result<OwnedFd> {
     let map = MapData::from_pin(place.map(maps::ADDRESSES)).context("cannot open ADDRESSES")?;
     let mut instructions = look_up(map.fd().as_fd(), size_of::<Address>())?;
     instructions.extend(leave());
-    sys::load(sys::Kind::Tc, &instructions).context("cannot load the program that looks up an address")
+    bpf::load(bpf::Kind::Tc, &instructions).context("cannot load the program that looks up an address")
 }
 
 /// `FLOWS` with an entry under a key whose bytes are all the same.

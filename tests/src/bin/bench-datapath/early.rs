@@ -13,10 +13,10 @@ use kproxy_tests::acceptance::kernel::network::{self, Network};
 use kproxy_tests::acceptance::kernel::{place::Place, programs::Programs};
 use kproxy_tests::acceptance::simulation::Fate;
 use kproxy_tests::acceptance::uplink;
+use kproxy_tests::bench::bpf::{self, Kind, Ran};
 use kproxy_tests::host::frame::{Frame, HOST_MAC, Tcp, Transport};
 
 use super::baseline::{self, instruction};
-use super::sys::{self, Kind, Ran};
 
 /// Where the node's own services are asked.
 pub(crate) const NODE_ITSELF: &str = "172.30.0.1:10250";
@@ -96,15 +96,15 @@ impl Early {
         programs.attach_early(network::UPLINK)?;
         let packet = packet(CLIENT, NODE_PORT, Tcp::Ack)?;
         let flows = baseline::flows_with_key(place)?;
-        let empty = sys::load(Kind::Xdp, &leave(XDP_PASS)).context("cannot load an empty XDP program")?;
-        let floor = sys::load(Kind::Xdp, &floor(flows.fd().as_fd(), network.uplink())?)
+        let empty = bpf::load(Kind::Xdp, &leave(XDP_PASS)).context("cannot load an empty XDP program")?;
+        let floor = bpf::load(Kind::Xdp, &floor(flows.fd().as_fd(), network.uplink())?)
             .context("cannot load the program that asks the FIB")?;
         let established = programs.all().find(|(name, _)| *name == "uplink_xdp");
         let (_, established) = established.context("no program uplink_xdp")?;
         let called = [empty.as_fd(), floor.as_fd(), established.fd()?.as_fd()];
-        let array = sys::program_array(&called).context("cannot make a map of programs")?;
+        let array = bpf::program_array(&called).context("cannot make a map of programs")?;
         let writer = |number| {
-            sys::load(Kind::Xdp, &caller(&packet, array.as_fd(), number)).context("cannot load a caller")
+            bpf::load(Kind::Xdp, &caller(&packet, array.as_fd(), number)).context("cannot load a caller")
         };
         let callers = [writer(0)?, writer(1)?, writer(2)?];
         let mut context = [0; CONTEXT];
@@ -157,7 +157,7 @@ impl Early {
 
     fn run(&self, which: Which, repeat: u32) -> anyhow::Result<Ran> {
         let caller = self.callers[which as usize].as_fd();
-        let ran = sys::run(caller, &self.packet, &self.context, None, repeat);
+        let ran = bpf::run(caller, &self.packet, &self.context, None, repeat);
         ran.context("the kernel does not run the program")
     }
 }

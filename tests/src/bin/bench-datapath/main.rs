@@ -8,17 +8,13 @@ mod baseline;
 mod early;
 mod stack;
 mod subjects;
-#[expect(
-    unsafe_code,
-    reason = "aya neither loads bare instructions nor reads a program back"
-)]
-mod sys;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 
 use aya::programs::Program;
 use clap::Parser;
+use kproxy_tests::bench::bpf;
 
 use subjects::{Subject, Subjects};
 
@@ -101,7 +97,7 @@ fn print_programs(subjects: &Subjects) -> anyhow::Result<()> {
     let programs: BTreeMap<&str, &Program> = subjects.programs().all().collect();
     for (name, program) in programs {
         let info = program.info()?;
-        let instructions = sys::translated(program.fd()?.as_fd())?;
+        let instructions = bpf::translated(program.fd()?.as_fd())?;
         println!(
             "{name:<24}{:>14}{:>14}{:>14}",
             info.verified_instruction_count().unwrap_or(0),

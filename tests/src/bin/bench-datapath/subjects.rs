@@ -15,11 +15,12 @@ use kproxy::dataplane::Dataplane;
 use kproxy_tests::acceptance::kernel::{network::Network, place::Place, programs::Programs};
 use kproxy_tests::acceptance::row::Half;
 use kproxy_tests::acceptance::world::NODE;
+use kproxy_tests::bench::bpf;
 use kproxy_tests::host::Programmer;
 use kproxy_tests::host::frame::{Frame, Tcp, Transport};
 
+use super::baseline;
 use super::early::{self, Early, Which};
-use super::{baseline, sys};
 
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 /// New flows in one measurement: few enough that no LRU has to evict.
@@ -183,8 +184,8 @@ impl Subjects {
             let mut client: SocketAddr = CLIENT.parse()?;
             client.set_port(port);
             let bytes = Frame::new(client, SERVICE.parse()?, Transport::Tcp(Tcp::Syn)).bytes()?;
-            idle += u64::from(sys::run(self.empty.as_fd(), &bytes, &[], None, 1)?.nanoseconds);
-            total += u64::from(sys::run(ingress, &bytes, &[], None, 1)?.nanoseconds);
+            idle += u64::from(bpf::run(self.empty.as_fd(), &bytes, &[], None, 1)?.nanoseconds);
+            total += u64::from(bpf::run(ingress, &bytes, &[], None, 1)?.nanoseconds);
         }
         self.programs.evict(Half::Both)?;
         self.open_circle()?;
@@ -225,7 +226,7 @@ fn packet(source: &str, destination: &str, kind: Tcp) -> anyhow::Result<Vec<u8>>
 fn step(program: BorrowedFd<'_>, packet: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut out = vec![0; packet.len()];
     let ran =
-        sys::run(program, packet, &[], Some(&mut out), 1).context("the kernel does not run the program")?;
+        bpf::run(program, packet, &[], Some(&mut out), 1).context("the kernel does not run the program")?;
     ensure!(
         ran.return_value == TC_ACT_UNSPEC,
         "it returned {}",
@@ -237,6 +238,6 @@ fn step(program: BorrowedFd<'_>, packet: &[u8]) -> anyhow::Result<Vec<u8>> {
 /// By the clock outside: the kernel's own answer is rounded to whole nanoseconds.
 fn time(program: BorrowedFd<'_>, packet: &[u8], repeat: u32) -> anyhow::Result<f64> {
     let start = Instant::now();
-    sys::run(program, packet, &[], None, repeat).context("the kernel does not run the program")?;
+    bpf::run(program, packet, &[], None, repeat).context("the kernel does not run the program")?;
     Ok(start.elapsed().as_secs_f64() * 1e9 / f64::from(repeat))
 }

@@ -3,16 +3,11 @@
 //! Both by XDP, so that they cost next to nothing: what is measured is the node between. The datagrams have no checksum, which
 //! tells them from all others.
 
-#[expect(
-    unsafe_code,
-    reason = "aya neither loads bare instructions nor sends live frames"
-)]
-mod sys;
-
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use anyhow::Context as _;
+use kproxy_tests::bench::bpf;
 use nix::net::if_::if_nametoindex;
 
 /// Client ports of the datagrams: so many flows.
@@ -40,17 +35,17 @@ pub(crate) struct Sink {
 impl Sink {
     /// On a device of this thread's namespace, for datagrams to this port.
     pub(crate) fn new(device: &str, port: u16) -> anyhow::Result<Self> {
-        let counter = sys::counter().context("cannot make a map")?;
-        let program =
-            sys::load(&sink(counter.as_raw_fd(), port)).context("cannot load what counts packets")?;
-        let link = sys::attach(program.as_fd(), index(device)?)
+        let counter = bpf::counter().context("cannot make a map")?;
+        let program = bpf::load(bpf::Kind::Xdp, &sink(counter.as_raw_fd(), port))
+            .context("cannot load what counts packets")?;
+        let link = bpf::attach(program.as_fd(), index(device)?)
             .with_context(|| format!("the driver of {device} takes no XDP program"))?;
         Ok(Self { counter, _link: link })
     }
 
     /// Datagrams so far.
     pub(crate) fn count(&self) -> anyhow::Result<u64> {
-        sys::read(self.counter.as_fd()).context("cannot read a map")
+        bpf::read(self.counter.as_fd()).context("cannot read a map")
     }
 }
 
@@ -75,7 +70,7 @@ impl Source {
     pub(crate) fn new(device: &str, datagram: &Datagram) -> anyhow::Result<Self> {
         let frame = datagram.frame();
         Ok(Self {
-            program: sys::load(&source(&frame, datagram.from.port()))
+            program: bpf::load(bpf::Kind::Xdp, &source(&frame, datagram.from.port()))
                 .context("cannot load what sends packets")?,
             frame,
             device: index(device)?,
@@ -84,7 +79,7 @@ impl Source {
 
     /// Sends so many from this processor.
     pub(crate) fn send(&self, count: u32) -> anyhow::Result<()> {
-        sys::send(self.program.as_fd(), &self.frame, self.device, count)
+        bpf::send(self.program.as_fd(), &self.frame, self.device, count)
             .context("the kernel does not send by XDP (live frames need Linux 5.18)")
     }
 }

@@ -1,19 +1,30 @@
-//! `bpf(2)` where aya has no call for it: loading bare instructions, exact timing, and reading a program back.
+//! `bpf(2)` where aya has no call for it: bare instructions, exact timing, live frames, a link that goes with its descriptor,
+//! and reading a program back.
+
+#![expect(
+    unsafe_code,
+    reason = "bpf(2) is a system call that reads and writes what it is pointed to"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_PROG_ARRAY: u32 = 3;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 /// These two as the data plane's program has them: a program calls only what is like itself.
 const BPF_XDP: u32 = 37;
 const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
 // The first fields of `union bpf_attr` and `struct bpf_prog_info` (include/uapi/linux/bpf.h); the kernel takes what is
 // not there for zero.
@@ -43,7 +54,7 @@ struct MapCreate {
 }
 
 #[repr(C)]
-struct MapUpdate {
+struct MapAccess {
     map: i32,
     padding: u32,
     key: u64,
@@ -65,6 +76,29 @@ struct TestRun {
     context_out_length: u32,
     context_in: u64,
     context_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch: u32,
+    padding: u32,
+}
+
+#[repr(C)]
+struct LinkCreate {
+    program: i32,
+    device: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// `struct xdp_md`.
+#[repr(C)]
+struct Context {
+    data: u32,
+    end: u32,
+    meta: u32,
+    device: u32,
+    queue: u32,
+    out: u32,
 }
 
 #[repr(C)]
@@ -88,13 +122,18 @@ struct ProgramInfo {
 
 /// What a program is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// TC.
     Tc,
+    /// XDP, also of packets in several buffers.
     Xdp,
 }
 
 /// Loads instructions as a program.
-pub(crate) fn load(kind: Kind, instructions: &[u64]) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn load(kind: Kind, instructions: &[u64]) -> io::Result<OwnedFd> {
     let (kind, flags, attach_type) = match kind {
         Kind::Tc => (BPF_PROG_TYPE_SCHED_CLS, 0, 0),
         Kind::Xdp => (BPF_PROG_TYPE_XDP, BPF_F_XDP_HAS_FRAGS, BPF_XDP),
@@ -117,7 +156,10 @@ pub(crate) fn load(kind: Kind, instructions: &[u64]) -> io::Result<OwnedFd> {
 }
 
 /// A map of programs to call, by number.
-pub(crate) fn program_array(programs: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn program_array(programs: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
     let mut request = MapCreate {
         kind: BPF_MAP_TYPE_PROG_ARRAY,
         key_size: 4,
@@ -127,7 +169,7 @@ pub(crate) fn program_array(programs: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> 
     let array = make(BPF_MAP_CREATE, &mut request)?;
     for (number, program) in programs.iter().enumerate() {
         let (key, value) = (length(number), program.as_raw_fd());
-        let mut request = MapUpdate {
+        let mut request = MapAccess {
             map: array.as_raw_fd(),
             padding: 0,
             key: (&raw const key) as u64,
@@ -139,6 +181,87 @@ pub(crate) fn program_array(programs: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> 
     Ok(array)
 }
 
+/// An array with one word.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn counter() -> io::Result<OwnedFd> {
+    let mut request = MapCreate {
+        kind: BPF_MAP_TYPE_ARRAY,
+        key_size: 4,
+        value_size: 8,
+        entries: 1,
+    };
+    make(BPF_MAP_CREATE, &mut request)
+}
+
+/// The word.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn read(counter: BorrowedFd<'_>) -> io::Result<u64> {
+    let (key, mut value) = (0_u32, 0_u64);
+    let mut request = MapAccess {
+        map: counter.as_raw_fd(),
+        padding: 0,
+        key: (&raw const key) as u64,
+        value: (&raw mut value) as u64,
+        flags: 0,
+    };
+    bpf(BPF_MAP_LOOKUP_ELEM, &mut request)?;
+    Ok(value)
+}
+
+/// Puts a program on a device of this thread's namespace, in its driver, as long as the result lives.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn attach(program: BorrowedFd<'_>, device: u32) -> io::Result<OwnedFd> {
+    let mut request = LinkCreate {
+        program: program.as_raw_fd(),
+        device,
+        attach_type: BPF_XDP,
+        flags: XDP_FLAGS_DRV_MODE,
+    };
+    make(BPF_LINK_CREATE, &mut request)
+}
+
+/// Lets a program make frames out of this one and send them by a device of this thread's namespace
+/// (`Documentation/bpf/bpf_prog_run.rst`).
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn send(program: BorrowedFd<'_>, frame: &[u8], device: u32, count: u32) -> io::Result<()> {
+    let context = Context {
+        data: 0,
+        end: length(frame.len()),
+        meta: 0,
+        device,
+        queue: 0,
+        out: 0,
+    };
+    let mut request = TestRun {
+        program: program.as_raw_fd(),
+        return_value: 0,
+        size_in: length(frame.len()),
+        size_out: 0,
+        data_in: frame.as_ptr() as u64,
+        data_out: 0,
+        repeat: count,
+        nanoseconds: 0,
+        context_in_length: length(size_of::<Context>()),
+        context_out_length: 0,
+        context_in: (&raw const context) as u64,
+        context_out: 0,
+        flags: BPF_F_TEST_XDP_LIVE_FRAMES,
+        cpu: 0,
+        batch: 0,
+        padding: 0,
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut request)?;
+    Ok(())
+}
+
 /// A call that makes a descriptor.
 fn make<T>(command: libc::c_int, request: &mut T) -> io::Result<OwnedFd> {
     let descriptor = bpf(command, request)?;
@@ -147,13 +270,19 @@ fn make<T>(command: libc::c_int, request: &mut T) -> io::Result<OwnedFd> {
 }
 
 /// One test run: what the program returned, and the nanoseconds of a repetition by the kernel's own clock.
-pub(crate) struct Ran {
-    pub(crate) return_value: u32,
-    pub(crate) nanoseconds: u32,
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    /// What the program returned.
+    pub return_value: u32,
+    /// Of one repetition.
+    pub nanoseconds: u32,
 }
 
 /// Runs a program on a packet over and over. The packet is the same all the time: what the program wrote into it stays.
-pub(crate) fn run(
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn run(
     program: BorrowedFd<'_>,
     packet: &[u8],
     context: &[u8],
@@ -181,6 +310,10 @@ pub(crate) fn run(
             context.as_ptr() as u64
         },
         context_out: 0,
+        flags: 0,
+        cpu: 0,
+        batch: 0,
+        padding: 0,
     };
     bpf(BPF_PROG_TEST_RUN, &mut request)?;
     Ok(Ran {
@@ -190,7 +323,10 @@ pub(crate) fn run(
 }
 
 /// The instructions of a loaded program, its functions included, as the verifier left them.
-pub(crate) fn translated(program: BorrowedFd<'_>) -> io::Result<Vec<u64>> {
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn translated(program: BorrowedFd<'_>) -> io::Result<Vec<u64>> {
     let mut info = ProgramInfo::default();
     let mut request = InfoRequest {
         descriptor: program.as_raw_fd(),
