@@ -277,7 +277,7 @@ fn v6_fragment<P: Packet>(packet: &P, walked: Walked) -> (u8, usize, u32, u32) {
 }
 
 /// How many bytes follow the network header, by the header's own words: a short frame has padding behind them. `None` if it
-/// says nothing, see [`payload`].
+/// says nothing, as where the number is too big for it.
 #[inline(always)]
 pub fn payload_length<P: Packet>(packet: &P, family: Family, transport: usize) -> Option<u16> {
     let (offset, header) = match family {
