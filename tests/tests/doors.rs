@@ -24,6 +24,7 @@ fn what_was_mended_stays_so() -> anyhow::Result<()> {
     doors::play(include_bytes!("found/one-client-by-two-doors"))?;
     doors::play(include_bytes!("found/sctp-without-a-length"))?;
     doors::play(include_bytes!("found/mapped-source"))?;
+    doors::play(include_bytes!("found/passing-mapped-source"))?;
     doors::play(include_bytes!("found/over-at-another-door"))?;
     doors::play(include_bytes!("found/other-familys-icmp"))
 }

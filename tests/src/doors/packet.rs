@@ -85,9 +85,11 @@ impl Headers {
         if header[0] >> 4 != 6 {
             return None;
         }
+        // An IPv4-mapped one is no packet's that anybody takes.
         let address = |at: usize| -> Option<Ipv6Addr> {
             let octets: [u8; 16] = header.get(at..at + 16)?.try_into().ok()?;
-            Some(octets.into())
+            let address = Ipv6Addr::from(octets);
+            address.to_ipv4_mapped().is_none().then_some(address)
         };
         let mut blank = Self {
             source: address(8)?.into(),
