@@ -26,5 +26,6 @@ fn what_was_mended_stays_so() -> anyhow::Result<()> {
     doors::play(include_bytes!("found/mapped-source"))?;
     doors::play(include_bytes!("found/passing-mapped-source"))?;
     doors::play(include_bytes!("found/over-at-another-door"))?;
+    doors::play(include_bytes!("found/fragment-after-a-refusal"))?;
     doors::play(include_bytes!("found/other-familys-icmp"))
 }

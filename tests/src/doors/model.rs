@@ -211,7 +211,7 @@ impl Model {
         Ok(())
     }
 
-    /// A fragment follows a flow between the same two addresses.
+    /// A fragment follows a flow between the same two addresses, also one that was begun by what was refused.
     fn judge_fragment(&self, entrance: Entrance, before: &Headers, after: &Headers) -> anyhow::Result<()> {
         let follows = self.flows.iter().any(|flow| {
             flow.keys().into_iter().any(|key| {
@@ -224,7 +224,17 @@ impl Model {
                     && (source.ip(), destination.ip()) == (after.source, after.destination)
             })
         });
-        ensure!(follows, "it has no ports, and follows no flow");
+        let may_follow = self.unseen.iter().any(|(protocol, client, asked)| {
+            let allowed = backends(*protocol, client.ip(), *asked, is_pod(client.ip())).unwrap_or_default();
+            let is_for = |address| allowed.iter().any(|backend| backend.ip() == address);
+            let asks = (before.source, before.destination) == (client.ip(), asked.ip());
+            let answered = (after.source, after.destination) == (asked.ip(), client.ip());
+            let sources = [client.ip(), asked.ip(), HOST.address(family(asked.ip()))];
+            *protocol == before.protocol
+                && (asks && is_for(after.destination) && sources.contains(&after.source)
+                    || answered && is_for(before.source))
+        });
+        ensure!(follows || may_follow, "it has no ports, and follows no flow");
         Ok(())
     }
 
