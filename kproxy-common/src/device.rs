@@ -22,6 +22,18 @@ bitflags! {
     }
 }
 
+/// The key of `VLANS`: a VLAN of a device (IEEE 802.1Q). Its value is the interface index of the VLAN's own device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct Vlan {
+    /// The device that its tagged packets come by.
+    pub parent: DeviceIndex,
+    /// What its tag says, without priorities: 1 to 4094.
+    pub id: u32,
+}
+
+const _: () = assert!(size_of::<Vlan>() == 8);
+
 /// The value of `DEVICES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]

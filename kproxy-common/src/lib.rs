@@ -53,7 +53,7 @@ pub use affinity::{Affinity, AffinityKey};
 pub use answering::Answering;
 pub use backend::{Backend, BackendFlags, BackendIndex, Epoch, Generation};
 pub use counter::{Counter, Door};
-pub use device::{Device, DeviceFlags, DeviceIndex};
+pub use device::{Device, DeviceFlags, DeviceIndex, Vlan};
 pub use flow::{Applies, Flow, FlowState, Tuple};
 pub use fragment::{Fate, Fragment, FragmentKey};
 pub use frontend::{AddressRole, Frontend, FrontendFlags, FrontendKey, ServiceId, SlotRun};

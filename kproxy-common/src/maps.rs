@@ -35,6 +35,8 @@ pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
 pub const POD_RANGES: &str = "POD_RANGES";
 /// `hash`: [`crate::DeviceIndex`] -> [`crate::Device`].
 pub const DEVICES: &str = "DEVICES";
+/// `hash`: [`crate::Vlan`] -> [`crate::DeviceIndex`].
+pub const VLANS: &str = "VLANS";
 /// `LRU hash`: [`crate::SnatKey`] -> [`crate::PortSearch`].
 pub const SNAT_PORTS: &str = "SNAT_PORTS";
 /// `LRU hash`: [`crate::FragmentKey`] -> [`crate::Fragment`].
@@ -64,6 +66,7 @@ pub const ALL: &[&str] = &[
     NODE_ADDRESSES,
     POD_RANGES,
     DEVICES,
+    VLANS,
     SNAT_PORTS,
     FRAGMENTS,
     SERVICE_NAMES,
@@ -76,6 +79,9 @@ pub const SERVICE_CIDRS_MAX: u32 = 32;
 
 /// Entries of `DEVICES`.
 pub const DEVICES_MAX: u32 = 4_096;
+
+/// Entries of `VLANS`.
+pub const VLANS_MAX: u32 = 4_096;
 
 /// Entries of maps that have one for each family.
 pub const FAMILIES: u32 = 2;

@@ -12,7 +12,7 @@ use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Answering, Backend, BackendIndex, Counter,
     Device, DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds,
     PortSearch, RangeSetId, ServiceId, ServiceName, Settings, SnatKey, SocketFlow, SocketFlowKey, SocketPeer,
-    SourceRange, Tuple, counter, maps,
+    SourceRange, Tuple, Vlan, counter, maps,
 };
 use kproxy_ebpf::ports::{self, Claim};
 use kproxy_ebpf::{Age, Existing, InsertError, Scratch, Tables, Work};
@@ -50,6 +50,8 @@ static POD_RANGES: Array<AddressRange> = Array::with_max_entries(maps::FAMILIES,
 #[map]
 static DEVICES: HashMap<DeviceIndex, Device> =
     HashMap::with_max_entries(maps::DEVICES_MAX, BPF_F_NO_PREALLOC);
+#[map]
+static VLANS: HashMap<Vlan, DeviceIndex> = HashMap::with_max_entries(maps::VLANS_MAX, BPF_F_NO_PREALLOC);
 #[map]
 static SNAT_PORTS: LruHashMap<SnatKey, PortSearch> = LruHashMap::with_max_entries(16_384, 0);
 #[map]
