@@ -73,12 +73,14 @@ pub fn bare_egress(context: TcContext) -> i32 {
 /// Packets from outside, before the kernel has made anything of them: what leaves the node again.
 #[xdp(frags)]
 pub fn uplink_xdp(context: XdpContext) -> u32 {
-    let mut packet = XdpPacket::new(&context);
     let Some(scratch) = kernel::scratch() else {
         return XDP_PASS;
     };
+    let Some(mut packet) = XdpPacket::enter(&context) else {
+        return XDP_PASS;
+    };
     let verdict = forward::uplink_ingress(&mut packet, &Maps, scratch);
-    match verdict.action() {
+    let action = match verdict.action() {
         Action::Continue | Action::Requeue => XDP_PASS,
         Action::Drop => XDP_DROP,
         Action::TurnAround => packet.turn_around_and_send(),
@@ -87,7 +89,8 @@ pub fn uplink_xdp(context: XdpContext) -> u32 {
             Some(()) => XDP_TX,
             None => XDP_DROP,
         },
-    }
+    };
+    packet.leave(action)
 }
 
 #[inline(always)]

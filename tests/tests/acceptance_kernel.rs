@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use kproxy_common::{DeviceFlags, Family, Nanoseconds};
+use kproxy_tests::acceptance::kernel::network::TAG;
 use kproxy_tests::acceptance::kernel::{Forwarded, Kernel};
 use kproxy_tests::acceptance::row::{Arrival, Step, Then};
 use kproxy_tests::acceptance::simulation::Fate;
@@ -57,6 +58,7 @@ fn flows_leave_as_routes_and_drivers_say() -> anyhow::Result<()> {
     stay_on_a_processor()?;
     let mut kernel = Kernel::load()?;
     flows_follow_routes_that_change(&mut kernel)?;
+    other_tags_are_left_to_the_kernel(&mut kernel)?;
     xdp_sends_by_another_device_what_that_can_send(&mut kernel)
 }
 
@@ -78,6 +80,28 @@ fn flows_follow_routes_that_change(kernel: &mut Kernel) -> anyhow::Result<()> {
         until(false)?;
         ip::batch(None, &[format!("route delete unreachable {backend}")])?;
         until(true)?;
+    }
+    Ok(())
+}
+
+/// XDP decides on what is of a VLAN that it knows, and on nothing else that has a tag.
+fn other_tags_are_left_to_the_kernel(kernel: &mut Kernel) -> anyhow::Result<()> {
+    let [kind, zero, priority, id] = TAG;
+    for family in FAMILIES {
+        let goes_on = flow_to_elsewhere(kernel, family, 40_102)?.bytes()?;
+        let known = kernel.arrive_tagged(&goes_on, TAG)?;
+        ensure!(
+            matches!(known, Some(Fate::Forwarded(_))),
+            "{family}: of a VLAN that is known, and {known:?}"
+        );
+        for (what, tag) in [
+            ("of no VLAN", [kind, zero, priority, 0]),
+            ("of another VLAN", [kind, zero, priority, id + 1]),
+            ("of another kind (IEEE 802.1ad)", [0x88, 0xa8, priority, id]),
+        ] {
+            let left = kernel.arrive_tagged(&goes_on, tag)?;
+            ensure!(left.is_none(), "{family}, {what}: {left:?}");
+        }
     }
     Ok(())
 }

@@ -51,7 +51,8 @@ static POD_RANGES: Array<AddressRange> = Array::with_max_entries(maps::FAMILIES,
 static DEVICES: HashMap<DeviceIndex, Device> =
     HashMap::with_max_entries(maps::DEVICES_MAX, BPF_F_NO_PREALLOC);
 #[map]
-static VLANS: HashMap<Vlan, DeviceIndex> = HashMap::with_max_entries(maps::VLANS_MAX, BPF_F_NO_PREALLOC);
+pub(super) static VLANS: HashMap<Vlan, DeviceIndex> =
+    HashMap::with_max_entries(maps::VLANS_MAX, BPF_F_NO_PREALLOC);
 #[map]
 static SNAT_PORTS: LruHashMap<SnatKey, PortSearch> = LruHashMap::with_max_entries(16_384, 0);
 #[map]

@@ -15,6 +15,7 @@ mod maps;
 mod skb;
 mod sock_addr;
 mod sock_storage;
+mod vlan;
 mod way;
 mod xdp;
 

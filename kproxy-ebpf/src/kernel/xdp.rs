@@ -12,22 +12,37 @@ use kproxy_ebpf::packet::ChecksumChange;
 use kproxy_ebpf::{NoWay, Packet, Tables as _, Way};
 
 use super::maps::Maps;
-use super::way;
-use super::{ETHERNET, local_socket, skb};
+use super::{ETHERNET, local_socket, skb, vlan, way};
 
-/// Offset of the protocol in an Ethernet header.
-const ETHERTYPE: usize = 12;
+/// Length of both addresses in an Ethernet header, which the protocol follows.
+pub(super) const LINK_ADDRESSES: usize = 12;
 
 /// A packet at an XDP hook, read and written in place. Of one in several buffers, the first is seen.
 pub(crate) struct XdpPacket<'a> {
     context: &'a XdpContext,
+    device: DeviceIndex,
 }
 
 impl<'a> XdpPacket<'a> {
-    /// Wraps a context.
+    /// Wraps a context, and takes the tag out of a packet of a VLAN that is known. `None` for what is a matter of the kernel's.
     #[inline(always)]
-    pub(crate) fn new(context: &'a XdpContext) -> Self {
-        Self { context }
+    pub(crate) fn enter(context: &'a XdpContext) -> Option<Self> {
+        match vlan::enter(context) {
+            0 => None,
+            device => Some(Self {
+                context,
+                device: DeviceIndex(device),
+            }),
+        }
+    }
+
+    /// Puts back what was taken out.
+    #[inline(always)]
+    pub(crate) fn leave(self, action: u32) -> u32 {
+        if self.device == device_of(self.context) {
+            return action;
+        }
+        vlan::leave(self.context, action)
     }
 
     /// Swaps the Ethernet addresses and sends the packet out by the device it came from.
@@ -76,32 +91,56 @@ impl<'a> XdpPacket<'a> {
 
     #[inline(always)]
     fn is_in_one_buffer(&self) -> bool {
-        let [start, end] = self.bounds();
+        let [start, end] = bounds(self.context);
         self.length() + ETHERNET as u32 == end.wrapping_sub(start) as u32
     }
+}
 
-    /// Where the first buffer begins and ends.
-    #[inline(always)]
-    fn bounds(&self) -> [usize; 2] {
-        let context = self.context.ctx;
-        // SAFETY: the context is the hook's own and this is a plain field.
-        let start = unsafe { &raw const (*context).data };
-        // SAFETY: as above.
-        let end = unsafe { &raw const (*context).data_end };
-        // SAFETY: as above.
-        let start = unsafe { start.read_volatile() } as usize;
-        // SAFETY: as above.
-        let end = unsafe { end.read_volatile() } as usize;
-        [start, end]
-    }
+/// The device by which a packet has come off its wire.
+#[inline(always)]
+pub(super) fn device_of(context: &XdpContext) -> DeviceIndex {
+    // SAFETY: the context is the hook's own and this is a plain field.
+    DeviceIndex(unsafe { (*context.ctx).ingress_ifindex })
+}
 
-    /// Where a value stands, if all of it is there. The bounds are loaded anew each time, as in
-    /// [`SkbPacket`](super::SkbPacket).
-    #[inline(always)]
-    fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
-        let [start, end] = self.bounds();
-        (start + offset + size_of::<T>() <= end).then_some((start + offset) as *mut T)
-    }
+/// Where the first buffer begins and ends.
+#[inline(always)]
+fn bounds(context: &XdpContext) -> [usize; 2] {
+    let context = context.ctx;
+    // SAFETY: the context is the hook's own and this is a plain field.
+    let start = unsafe { &raw const (*context).data };
+    // SAFETY: as above.
+    let end = unsafe { &raw const (*context).data_end };
+    // SAFETY: as above.
+    let start = unsafe { start.read_volatile() } as usize;
+    // SAFETY: as above.
+    let end = unsafe { end.read_volatile() } as usize;
+    [start, end]
+}
+
+/// Where a value stands, if all of it is there. The bounds are loaded anew each time, as in [`SkbPacket`](super::SkbPacket).
+#[inline(always)]
+fn pointer<T>(context: &XdpContext, offset: usize) -> Option<*mut T> {
+    let [start, end] = bounds(context);
+    (start + offset + size_of::<T>() <= end).then_some((start + offset) as *mut T)
+}
+
+/// Reads a value of the first buffer.
+#[inline(always)]
+pub(super) fn load<T: Pod>(context: &XdpContext, offset: usize) -> Option<T> {
+    let pointer = pointer::<T>(context, offset)?;
+    // SAFETY: `pointer` has compared the end of the value with the end of the buffer, as the verifier demands; a
+    // `Pod` has no invalid bits, and nothing is assumed about alignment.
+    Some(unsafe { pointer.read_unaligned() })
+}
+
+/// Writes a value of the first buffer.
+#[inline(always)]
+pub(super) fn store<T: Pod>(context: &XdpContext, offset: usize, value: T) -> Option<()> {
+    let pointer = pointer::<T>(context, offset)?;
+    // SAFETY: within the buffer, as above, and the packet is ours until we hand it on.
+    unsafe { pointer.write_unaligned(value) };
+    Some(())
 }
 
 impl Packet for XdpPacket<'_> {
@@ -117,7 +156,7 @@ impl Packet for XdpPacket<'_> {
 
     #[inline(always)]
     fn ethertype(&self) -> Option<u16> {
-        self.load(ETHERTYPE)
+        self.load(LINK_ADDRESSES)
     }
 
     #[inline(always)]
@@ -130,7 +169,7 @@ impl Packet for XdpPacket<'_> {
     /// Mostly the first buffer has all of it, and nobody has to be asked.
     #[inline(always)]
     fn has(&self, length: u32) -> bool {
-        let [start, end] = self.bounds();
+        let [start, end] = bounds(self.context);
         let whole = ETHERNET as u32 + length;
         whole <= end.wrapping_sub(start) as u32 || length <= self.length()
     }
@@ -143,8 +182,7 @@ impl Packet for XdpPacket<'_> {
 
     #[inline(always)]
     fn device(&self) -> DeviceIndex {
-        // SAFETY: the context is the hook's own and this is a plain field.
-        DeviceIndex(unsafe { (*self.context.ctx).ingress_ifindex })
+        self.device
     }
 
     #[inline(always)]
@@ -195,10 +233,7 @@ impl Packet for XdpPacket<'_> {
 
     #[inline(always)]
     fn load<T: Pod>(&self, offset: usize) -> Option<T> {
-        let pointer = self.pointer::<T>(offset)?;
-        // SAFETY: `pointer` has compared the end of the value with the end of the buffer, as the verifier demands; a
-        // `Pod` has no invalid bits, and nothing is assumed about alignment.
-        Some(unsafe { pointer.read_unaligned() })
+        load(self.context, offset)
     }
 
     #[inline(always)]
@@ -218,10 +253,7 @@ impl Packet for XdpPacket<'_> {
 
     #[inline(always)]
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()> {
-        let pointer = self.pointer::<T>(offset)?;
-        // SAFETY: within the buffer, as above, and the packet is ours until we hand it on.
-        unsafe { pointer.write_unaligned(value) };
-        Some(())
+        store(self.context, offset, value)
     }
 
     /// By hand: what comes off a wire has its checksum.

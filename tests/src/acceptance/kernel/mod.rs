@@ -1,6 +1,6 @@
 //! Runner: the loaded programs of a pod's door and of an uplink, packet by packet under `BPF_PROG_TEST_RUN`.
 //!
-//! Maps are written by [`kproxy::dataplane`]. Every packet also goes through the library in memory, with the kernel's
+//! At an uplink XDP has the first word, and each second packet is a VLAN's there. Maps are written by [`kproxy::dataplane`]. Every packet also goes through the library in memory, with the kernel's
 //! choices fed to it as chance, and both must agree on every byte. Time passes by making flows older, as far as the machine
 //! runs already. What this runner can not do: sockets (the kernel answers ENOTSUPP for their programs), and failing maps.
 //! Redirects are decided but not carried out.
@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use kproxy::dataplane::{Dataplane, Meter};
 use kproxy::serve::Gauges as _;
-use kproxy_common::{Address, Counter, Device, DeviceFlags, Family, Settings};
+use kproxy_common::{Address, Counter, Device, DeviceFlags, DeviceIndex, Family, Settings, Vlan};
 
 use super::host::is_evicted;
 use super::row::{Half, Row};
@@ -26,7 +26,7 @@ use crate::host::frame::HOST_MAC;
 use crate::host::{MemoryTables, Programmer, Seen};
 use network::{Network, SECOND_MAC};
 use place::Place;
-use programs::Programs;
+use programs::{Programs, Tag};
 use shadow::Shadow;
 
 /// What the programs are told of the uplink: no address, so that the routes' is taken.
@@ -47,6 +47,8 @@ pub struct KernelMachine {
     programs: Programs,
     network: Network,
     forwarded: Forwarded,
+    /// Whether the last packet came to XDP by the VLAN: each second one does.
+    is_tagged: bool,
     // Last: removes what the others pinned.
     place: Place,
 }
@@ -87,7 +89,13 @@ impl Kernel {
         let mut programs = Programs::load(&place)?;
         place.set_pod_ranges(&uplink::pod_ranges())?;
         place.set_device(network.uplink(), &UPLINK_DEVICE)?;
+        let vlan = Vlan {
+            parent: DeviceIndex(network.trunk()),
+            id: network::VLAN,
+        };
+        place.set_vlan(vlan, network.uplink())?;
         programs.attach_early(network::UPLINK)?;
+        programs.attach_early(network::TRUNK)?;
         let machine = KernelMachine {
             programmer: Programmer::new(NODE, place.options.sizes.capacity()),
             shadow: Shadow::new(place.options.settings),
@@ -96,6 +104,7 @@ impl Kernel {
             programs,
             network,
             forwarded: Forwarded::default(),
+            is_tagged: false,
             place,
         };
         Ok(Self {
@@ -132,6 +141,17 @@ impl Kernel {
     pub fn arrive_early(&self, bytes: &[u8]) -> anyhow::Result<Option<Fate>> {
         let machine = &self.simulation.machine;
         machine.programs.run_early(bytes, machine.network.uplink())
+    }
+
+    /// The same for a packet with a tag, that comes in by the device of which the uplink is a VLAN.
+    ///
+    /// # Errors
+    /// When the kernel does not run the program.
+    pub fn arrive_tagged(&self, bytes: &[u8], tag: Tag) -> anyhow::Result<Option<Fate>> {
+        let machine = &self.simulation.machine;
+        machine
+            .programs
+            .run_early_tagged(bytes, tag, machine.network.trunk())
     }
 
     /// Has another device lead to these pods from here on. Answers its interface index.
@@ -182,7 +202,13 @@ impl Machine for KernelMachine {
     fn run(&mut self, hook: Hook, bytes: Vec<u8>, segment_size: u32) -> anyhow::Result<Fate> {
         let context = self.network.context(hook, segment_size);
         let early = if hook == Hook::UplinkIngress && segment_size == 0 {
-            self.programs.run_early(&bytes, self.network.uplink())?
+            self.is_tagged = !self.is_tagged;
+            if self.is_tagged {
+                self.programs
+                    .run_early_tagged(&bytes, network::TAG, self.network.trunk())?
+            } else {
+                self.programs.run_early(&bytes, self.network.uplink())?
+            }
         } else {
             None
         };

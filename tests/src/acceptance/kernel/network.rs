@@ -8,6 +8,7 @@ use kproxy_common::Family;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
+use super::programs::Tag;
 use crate::acceptance::simulation::Hook;
 use crate::acceptance::uplink::{self, NEIGHBOUR_MAC};
 use crate::acceptance::world::{HOST, Pod};
@@ -16,6 +17,13 @@ use crate::host::frame::HOST_MAC;
 
 /// The uplink's name.
 pub const UPLINK: &str = "uplink";
+
+/// The uplink's other end. In test runs it is also a device of which the uplink is a VLAN.
+pub const TRUNK: &str = "trunk";
+/// That VLAN's tag, with a priority.
+pub const TAG: Tag = [0x81, 0x00, 0xa0, 0x07];
+/// What the tag says.
+pub const VLAN: u32 = 7;
 
 /// Another device.
 const SECOND: &str = "second";
@@ -38,6 +46,7 @@ pub const NO_CONTEXT: SkbContext = [0; LENGTH];
 #[derive(Debug)]
 pub struct Network {
     uplink: u32,
+    trunk: u32,
 }
 
 impl Network {
@@ -55,14 +64,17 @@ impl Network {
         let address = HOST_MAC.map(|byte| format!("{byte:02x}")).join(":");
         let mut lines = vec![
             "link set lo up".to_owned(),
-            format!("link add {UPLINK} address {address} type veth peer name switch"),
+            format!("link add {UPLINK} address {address} type veth peer name {TRUNK}"),
             format!("link set {UPLINK} up"),
-            "link set switch up".to_owned(),
+            format!("link set {TRUNK} up"),
         ];
         lines.extend(uplink::script(UPLINK));
         ip::batch(None, &lines)?;
-        let uplink = if_nametoindex(UPLINK).context("the uplink that was just made is gone")?;
-        Ok(Self { uplink })
+        let index = |name| if_nametoindex(name).with_context(|| format!("{name} was just made and is gone"));
+        Ok(Self {
+            uplink: index(UPLINK)?,
+            trunk: index(TRUNK)?,
+        })
     }
 
     /// Makes another device, by which these pods are reached from here on, with longer packets than by the uplink. Answers its
@@ -96,6 +108,12 @@ impl Network {
     #[must_use]
     pub fn uplink(&self) -> u32 {
         self.uplink
+    }
+
+    /// The interface index of the device of which the uplink is a VLAN.
+    #[must_use]
+    pub fn trunk(&self) -> u32 {
+        self.trunk
     }
 
     /// The context of a packet, or of many in one.

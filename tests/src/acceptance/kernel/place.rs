@@ -9,7 +9,7 @@ use anyhow::Context;
 use aya::maps::{Array, HashMap, Map, MapData};
 use kproxy::dataplane::{Dataplane, Options, Sizes, XdpMode};
 use kproxy::node::features;
-use kproxy_common::{AddressRange, Device, Family, Settings, maps};
+use kproxy_common::{AddressRange, Device, Family, Settings, Vlan, maps};
 
 use crate::cluster::environment::Environment;
 
@@ -86,6 +86,19 @@ impl Place {
         let mut map: HashMap<_, u32, [u8; size_of::<Device>()]> = HashMap::try_from(Map::HashMap(map))?;
         let device: [u8; size_of::<Device>()] = bytemuck::cast(*device);
         map.insert(index, device, 0)
+            .with_context(|| format!("cannot write {name}"))
+    }
+
+    /// Says which device a VLAN's packets are for.
+    ///
+    /// # Errors
+    /// When no data plane is open here, or the kernel refuses.
+    pub fn set_vlan(&self, vlan: Vlan, device: u32) -> anyhow::Result<()> {
+        let name = maps::VLANS;
+        let map = MapData::from_pin(self.map(name)).with_context(|| format!("cannot open {name}"))?;
+        let mut map: HashMap<_, [u8; size_of::<Vlan>()], u32> = HashMap::try_from(Map::HashMap(map))?;
+        let vlan: [u8; size_of::<Vlan>()] = bytemuck::cast(vlan);
+        map.insert(vlan, device, 0)
             .with_context(|| format!("cannot write {name}"))
     }
 }

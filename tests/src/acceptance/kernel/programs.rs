@@ -37,6 +37,11 @@ const XDP_CONTEXT: usize = 6 * size_of::<u32>();
 /// The XDP program.
 const EARLY: &str = "uplink_xdp";
 
+/// A VLAN's tag in a frame (IEEE 802.1Q).
+pub type Tag = [u8; 4];
+/// Where it stands: behind both addresses.
+const TAG_AT: usize = 12;
+
 /// Room for a packet and what is put in front of it.
 const PACKET: usize = 4096;
 
@@ -168,6 +173,38 @@ impl Programs {
     /// # Errors
     /// When the kernel does not run it, it answers nonsense, or it leaves a changed packet.
     pub fn run_early(&self, bytes: &[u8], device: u32) -> anyhow::Result<Option<Fate>> {
+        let (verdict, out) = self.run_xdp(bytes, device)?;
+        Ok(match verdict {
+            XDP_PASS => None,
+            XDP_DROP => Some(Fate::Gone),
+            XDP_TX => Some(sent(out, bytes, &[HOST_MAC])?),
+            XDP_REDIRECT => Some(sent(out, bytes, &[SECOND_MAC])?),
+            other => bail!("{EARLY} answered {other}"),
+        })
+    }
+
+    /// The same for a packet with a tag, which is in what goes back by the same device, and is not in the answer.
+    ///
+    /// # Errors
+    /// As for [`Programs::run_early`], and when what goes back lacks the tag.
+    pub fn run_early_tagged(&self, bytes: &[u8], tag: Tag, device: u32) -> anyhow::Result<Option<Fate>> {
+        let tagged = [&bytes[..TAG_AT], &tag, &bytes[TAG_AT..]].concat();
+        let (verdict, mut out) = self.run_xdp(&tagged, device)?;
+        Ok(match verdict {
+            XDP_PASS => None,
+            XDP_DROP => Some(Fate::Gone),
+            XDP_TX => {
+                let found: Vec<_> = out.drain(TAG_AT..TAG_AT + tag.len()).collect();
+                ensure!(found == tag, "it has the tag {found:02x?}");
+                Some(sent(out, bytes, &[HOST_MAC])?)
+            }
+            XDP_REDIRECT => Some(sent(out, bytes, &[SECOND_MAC])?),
+            other => bail!("{EARLY} answered {other}"),
+        })
+    }
+
+    /// What the XDP program answers, and what it has made of the packet.
+    fn run_xdp(&self, bytes: &[u8], device: u32) -> anyhow::Result<(u32, Vec<u8>)> {
         let program = self.object.program(EARLY).context("no such program")?;
         let program: &Xdp = program.try_into()?;
         let mut context = [0; XDP_CONTEXT];
@@ -185,16 +222,12 @@ impl Programs {
             })
             .with_context(|| format!("the kernel does not run {EARLY} on {bytes:02x?}"))?;
         out.truncate(usize::try_from(result.data_size_out)?);
-        Ok(match result.return_value {
-            XDP_PASS => {
-                ensure!(out == bytes, "what is left to TC was changed to {out:02x?}");
-                None
-            }
-            XDP_DROP => Some(Fate::Gone),
-            XDP_TX => Some(sent(out, bytes, &[HOST_MAC])?),
-            XDP_REDIRECT => Some(sent(out, bytes, &[SECOND_MAC])?),
-            other => bail!("{EARLY} answered {other}"),
-        })
+        let is_left = result.return_value == XDP_PASS;
+        ensure!(
+            !is_left || out == bytes,
+            "what is left to TC was changed to {out:02x?}"
+        );
+        Ok((result.return_value, out))
     }
 
     /// Makes every flow older.
