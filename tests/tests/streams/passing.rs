@@ -19,7 +19,7 @@ impl Passing {
     pub(crate) fn new(switch: &Namespace) -> anyhow::Result<Self> {
         let place = Place::new()?;
         let (dataplane, _) = Dataplane::open(&place.options)?;
-        let mut programs = Programs::load(&place)?;
+        let mut programs = Programs::load_packets(&place)?;
         switch.run(|| {
             let devices = offloads::devices()?;
             let ports = devices.iter().filter(|name| name.starts_with("port"));

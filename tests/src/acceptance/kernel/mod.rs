@@ -86,7 +86,7 @@ impl Kernel {
         change(&mut place.options.settings);
         let (dataplane, _) = Dataplane::open(&place.options)
             .context("cannot load the data plane; the kernel runner needs root (CAP_BPF, CAP_NET_ADMIN)")?;
-        let mut programs = Programs::load(&place)?;
+        let mut programs = Programs::load_packets(&place)?;
         place.set_pod_ranges(&uplink::pod_ranges())?;
         place.set_device(network.uplink(), &UPLINK_DEVICE)?;
         let vlan = Vlan {

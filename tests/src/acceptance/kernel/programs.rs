@@ -42,6 +42,15 @@ pub type Tag = [u8; 4];
 /// Where it stands: behind both addresses.
 const TAG_AT: usize = 12;
 
+/// The programs that are run on packets here.
+const RUN: [&str; 5] = [
+    "pod_ingress",
+    "pod_egress",
+    "uplink_ingress",
+    "uplink_egress",
+    EARLY,
+];
+
 /// Room for a packet and what is put in front of it.
 const PACKET: usize = 4096;
 
@@ -73,6 +82,18 @@ impl Programs {
     /// # Errors
     /// With the verifier's words when it refuses one.
     pub fn load(place: &Place) -> anyhow::Result<Self> {
+        Self::load_some(place, |_| true)
+    }
+
+    /// The same, but only the programs that are run here.
+    ///
+    /// # Errors
+    /// As for [`Programs::load`].
+    pub fn load_packets(place: &Place) -> anyhow::Result<Self> {
+        Self::load_some(place, |name| RUN.contains(&name))
+    }
+
+    fn load_some(place: &Place, is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
         let mut loader = EbpfLoader::new();
         loader.override_global("SETTINGS", bytemuck::bytes_of(&place.options.settings), true);
         for name in maps::ALL {
@@ -80,7 +101,7 @@ impl Programs {
         }
         let mut object = loader.load(OBJECT).context("cannot load the object")?;
         let types = Btf::from_sys_fs().context("cannot read the kernel's types")?;
-        for (name, program) in object.programs_mut() {
+        for (name, program) in object.programs_mut().filter(|(name, _)| is_wanted(name)) {
             let result = if let Ok(program) = <&mut SchedClassifier>::try_from(&mut *program) {
                 load_program(|| program.load())
             } else if let Ok(iterator) = <&mut Iter>::try_from(&mut *program) {
