@@ -1,14 +1,16 @@
 //! A client outside, a node between, and a pod on another node.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use kproxy::dataplane::Pinned;
 use kproxy_common::Family;
 use kproxy_tests::bench::IperfRun as Run;
-use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Process, Via, ip, of};
+use kproxy_tests::cluster::{Agent, AgentOptions, Cluster, Host, Process, Via, ip, of};
 use kproxy_tests::manifests::{self, Single};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Where iperf3 listens.
@@ -35,6 +37,14 @@ impl Way {
             Self::NodePort => "NodePort",
         }
     }
+}
+
+/// A stream that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) run: Run,
+    /// Segments that were sent again although they had arrived: the receiver says so (duplicate SACK, RFC 2883).
+    pub(crate) needlessly: u64,
 }
 
 /// What is sent.
@@ -91,7 +101,7 @@ impl Scene {
     }
 
     /// One stream.
-    pub(crate) fn run(&self, way: Way, family: Family, stream: &Stream) -> anyhow::Result<Run> {
+    pub(crate) fn run(&self, way: Way, family: Family, stream: &Stream) -> anyhow::Result<Sent> {
         let to: SocketAddr = match way {
             Way::Routing => of(family, self.cluster.pod("server").sockets(TARGET)),
             Way::NodePort => of(family, self.cluster.node("between").host().sockets(NODE_PORT)),
@@ -109,9 +119,19 @@ impl Scene {
             arguments.push("--reverse");
         }
         let client = self.cluster.client("client");
+        let sender = if *reverse {
+            self.cluster.pod("server")
+        } else {
+            client
+        };
+        let before = duplicate_sacks(sender)?;
         let mut process = client.run_program(Via::Packet, "iperf3".as_ref(), &arguments)?;
         process.wait(BOUND + Duration::from_secs((*seconds).into()))?;
-        Run::read(&process.stdout().text()).with_context(|| format!("{} to {to}", way.name()))
+        let run = Run::read(&process.stdout().text()).with_context(|| format!("{} to {to}", way.name()))?;
+        Ok(Sent {
+            run,
+            needlessly: duplicate_sacks(sender)? - before,
+        })
     }
 
     /// What the nodes' programs dropped.
@@ -128,6 +148,23 @@ impl Scene {
             .map(|(door, counter, count)| format!("{} {} {count}", door.name(), counter.name()))
             .collect())
     }
+}
+
+/// How many duplicate SACKs a host has received so far.
+fn duplicate_sacks(host: &Host) -> anyhow::Result<u64> {
+    const COUNTER: &str = "TcpExtTCPDSACKRecv";
+    let nstat = || {
+        Command::new("nstat")
+            .args(["-a", "-s", "-z", "--json", COUNTER])
+            .output()
+    };
+    let output = host
+        .namespace()
+        .run(nstat)?
+        .context("cannot run `nstat`; install it: apt-get install iproute2")?;
+    let said: Value = serde_json::from_slice(&output.stdout).context("nstat said no JSON")?;
+    let count = said["kernel"][COUNTER].as_u64();
+    count.with_context(|| format!("nstat said nothing of {COUNTER}: {said}"))
 }
 
 /// What goes past the `NodePort` takes the same way as what goes by it, there and back.
