@@ -21,20 +21,22 @@ const ID: u16 = 0x0fff;
 #[map]
 static TAG: PerCpuArray<Tag> = PerCpuArray::with_max_entries(1, 0);
 
-/// The device that a packet comes in by: a VLAN's own, if it has such a tag, which is taken out then. 0 for what is a matter of
-/// the kernel's. A function of its own, so that the verifier follows what comes after it once.
+/// Whether a frame has a tag.
+#[inline(always)]
+pub(super) fn is_tagged(context: &XdpContext) -> bool {
+    xdp::load(context, LINK_ADDRESSES) == Some(TAGGED)
+}
+
+/// Takes the tag out of a packet of a VLAN that is known, and answers the VLAN's own device; 0 for what is a matter of the kernel's.
+/// A function of its own: most packets have no tag.
 #[inline(never)]
 pub(super) fn enter(context: &XdpContext) -> u32 {
-    let parent = xdp::device_of(context);
     let Some(tag): Option<Tag> = xdp::load(context, LINK_ADDRESSES) else {
         return 0;
     };
-    let [kind, control] = tag;
-    if kind != TAGGED {
-        return parent.0;
-    }
+    let [_, control] = tag;
     let vlan = Vlan {
-        parent,
+        parent: xdp::device_of(context),
         id: u32::from(u16::from_be(control) & ID),
     };
     // SAFETY: copied out at once; a value of this type has no invalid bits. Another VLAN's device, of an element that was reused,

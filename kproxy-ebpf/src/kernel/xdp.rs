@@ -27,13 +27,12 @@ impl<'a> XdpPacket<'a> {
     /// Wraps a context, and takes the tag out of a packet of a VLAN that is known. `None` for what is a matter of the kernel's.
     #[inline(always)]
     pub(crate) fn enter(context: &'a XdpContext) -> Option<Self> {
-        match vlan::enter(context) {
-            0 => None,
-            device => Some(Self {
-                context,
-                device: DeviceIndex(device),
-            }),
-        }
+        let device = if vlan::is_tagged(context) {
+            DeviceIndex(vlan::enter(context))
+        } else {
+            device_of(context)
+        };
+        (device != DeviceIndex(0)).then_some(Self { context, device })
     }
 
     /// Puts back what was taken out.
