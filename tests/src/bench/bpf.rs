@@ -62,6 +62,7 @@ struct MapAccess {
     flags: u64,
 }
 
+#[derive(Default)]
 #[repr(C)]
 struct TestRun {
     program: i32,
@@ -242,21 +243,13 @@ pub fn send(program: BorrowedFd<'_>, frame: &[u8], device: u32, count: u32) -> i
     };
     let mut request = TestRun {
         program: program.as_raw_fd(),
-        return_value: 0,
         size_in: length(frame.len()),
-        size_out: 0,
         data_in: frame.as_ptr() as u64,
-        data_out: 0,
         repeat: count,
-        nanoseconds: 0,
         context_in_length: length(size_of::<Context>()),
-        context_out_length: 0,
         context_in: (&raw const context) as u64,
-        context_out: 0,
         flags: BPF_F_TEST_XDP_LIVE_FRAMES,
-        cpu: 0,
-        batch: 0,
-        padding: 0,
+        ..TestRun::default()
     };
     bpf(BPF_PROG_TEST_RUN, &mut request)?;
     Ok(())
@@ -295,25 +288,18 @@ pub fn run(
     };
     let mut request = TestRun {
         program: program.as_raw_fd(),
-        return_value: 0,
         size_in: length(packet.len()),
         size_out,
         data_in: packet.as_ptr() as u64,
         data_out,
         repeat,
-        nanoseconds: 0,
         context_in_length: length(context.len()),
-        context_out_length: 0,
         context_in: if context.is_empty() {
             0
         } else {
             context.as_ptr() as u64
         },
-        context_out: 0,
-        flags: 0,
-        cpu: 0,
-        batch: 0,
-        padding: 0,
+        ..TestRun::default()
     };
     bpf(BPF_PROG_TEST_RUN, &mut request)?;
     Ok(Ran {

@@ -4,6 +4,7 @@
 //! and says of every changed packet whether it may have become what it is. Whatever a packet holds, it passes
 //! untouched, is refused or dropped, or is translated as the model allows.
 
+mod cluster;
 mod dress;
 mod event;
 mod flow;
@@ -60,7 +61,7 @@ fn plan() -> anyhow::Result<&'static Plan> {
     if let Some(plan) = PLAN.get() {
         return Ok(plan);
     }
-    let plan = Programmer::new(NODE, Sizes::default().capacity()).plan(&model::state().manifests())?;
+    let plan = Programmer::new(NODE, Sizes::default().capacity()).plan(&cluster::state().manifests())?;
     Ok(PLAN.get_or_init(|| plan))
 }
 
@@ -77,7 +78,7 @@ impl Subject {
         let mut tables = MemoryTables::new(seed | 1);
         tables.settings.node_namespace = NODE_NAMESPACE;
         tables.apply(plan()?);
-        for (family, (address, length)) in [(Family::V4, model::PODS_V4), (Family::V6, model::PODS_V6)] {
+        for (family, (address, length)) in [(Family::V4, cluster::PODS_V4), (Family::V6, cluster::PODS_V6)] {
             let range = AddressRange::new(address.parse::<std::net::IpAddr>()?.into(), length);
             tables.pod_ranges.insert(family, range);
         }
@@ -185,7 +186,7 @@ impl Subject {
         }
         let after = Headers::read(&packet.bytes).context("the refusal has no headers")?;
         ensure!(
-            model::is_unicast(before.source),
+            cluster::is_unicast(before.source),
             "{} is nobody to be told anything",
             before.source
         );
