@@ -44,7 +44,9 @@ pub fn set(cluster: &Cluster, offloads: Offloads) -> anyhow::Result<()> {
 fn set_in(namespace: &Namespace, word: &str) -> anyhow::Result<()> {
     namespace.run(|| {
         let devices = devices()?;
-        devices.iter().try_for_each(|name| set_device(name, word))
+        devices
+            .iter()
+            .try_for_each(|name| set_features(name, &FEATURES, word))
     })?
 }
 
@@ -60,8 +62,12 @@ pub fn devices() -> anyhow::Result<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-fn set_device(name: &str, word: &str) -> anyhow::Result<()> {
-    let changes = FEATURES.into_iter().flat_map(|feature| [feature, word]);
+/// Switches features of a device in this thread's network namespace `on` or `off`.
+///
+/// # Errors
+/// When `ethtool` is missing or the device refuses.
+pub fn set_features(name: &str, features: &[&str], word: &str) -> anyhow::Result<()> {
+    let changes = features.iter().flat_map(|feature| [*feature, word]);
     let output = Command::new("ethtool")
         .args(["-K", name])
         .args(changes)

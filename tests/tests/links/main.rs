@@ -34,4 +34,13 @@ fn every_kind_of_device_is_a_door() {
     network::cut(&stage.cluster);
     wrong.extend(stage.ask_until_answered(Kind::Bond));
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), stage.remarks());
+
+    // XDP sees tags before the VLAN's device does.
+    let stage = stage.with_xdp();
+    Kind::Vlan.lead(&stage.cluster);
+    for protocol in PROTOCOLS {
+        wrong.extend(stage.ask_from_outside(Kind::Vlan, protocol));
+    }
+    wrong.extend(stage.ask_by_tags());
+    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), stage.remarks());
 }

@@ -35,7 +35,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    const ALL: [Self; 3] = [Self::Node, Self::Other, Self::Client];
+    pub(crate) const ALL: [Self; 3] = [Self::Node, Self::Other, Self::Client];
 
     pub(crate) fn host(self, cluster: &Cluster) -> &Host {
         match self {

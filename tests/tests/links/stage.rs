@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use kproxy_tests::cluster::{Addresses, Agent, AgentOptions, Cluster, Host, Process, Via};
 use kproxy_tests::echo::{Mode, Options, Outcome, Protocol, Report};
+use kproxy_tests::offloads::{self, Offloads};
 use kproxy_tests::patience::patience;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -76,8 +77,8 @@ struct Ask {
 /// Everything that runs. Dropped in this order.
 pub(crate) struct Stage {
     agent: Agent,
-    _servers: Vec<Process>,
-    _folder: TempDir,
+    servers: Vec<Process>,
+    folder: TempDir,
     pub(crate) cluster: Cluster,
 }
 
@@ -100,14 +101,41 @@ impl Stage {
             pod.serve_everything(Via::Socket, TARGET).unwrap()
         };
         let servers = Service::ALL.map(serve).into();
-        let agent = cluster.node("a").start_agent(&AgentOptions {
-            arguments: vec!["--nodeport-addresses=0.0.0.0/0,::/0".to_owned()],
-            ..AgentOptions::manifests(folder.path())
-        });
         Self {
-            agent: agent.unwrap(),
-            _servers: servers,
-            _folder: folder,
+            agent: start(&cluster, folder.path(), "auto"),
+            servers,
+            folder,
+            cluster,
+        }
+    }
+
+    /// The same with XDP, where packets have their checksums, and their tags in them.
+    pub(crate) fn with_xdp(self) -> Self {
+        let Self {
+            agent,
+            servers,
+            folder,
+            cluster,
+        } = self;
+        drop(agent);
+        offloads::set(&cluster, Offloads::Off).unwrap();
+        let ends = End::ALL.map(|end| end.host(&cluster).namespace());
+        for namespace in ends.into_iter().chain([cluster.switch()]) {
+            let cables = || {
+                let devices = offloads::devices()?;
+                let cables = devices
+                    .iter()
+                    .filter(|name| *name == "eth0" || name.starts_with("port"));
+                cables
+                    .into_iter()
+                    .try_for_each(|name| offloads::set_features(name, &["rxvlan", "txvlan"], "off"))
+            };
+            namespace.run(cables).unwrap().unwrap();
+        }
+        Self {
+            agent: start(&cluster, folder.path(), "generic"),
+            servers,
+            folder,
             cluster,
         }
     }
@@ -140,6 +168,41 @@ impl Stage {
             })
         });
         asks.collect()
+    }
+
+    /// The client outside asks over and over for what is behind the other node, by the VLAN there and back. Answers what was wrong,
+    /// also that more than half of the packets have come to the VLAN's own device.
+    pub(crate) fn ask_by_tags(&self) -> Vec<String> {
+        const TIMES: usize = 20;
+        let asks = || {
+            let asks = self.node_ports(Kind::Vlan, Kind::Vlan).into_iter();
+            asks.filter(|ask| ask.by == FAR)
+        };
+        let before = self.received_by_the_vlan();
+        let asks: Vec<_> = (0..TIMES).flat_map(|_| asks()).collect();
+        let packets = asks.len() * 2;
+        let client = End::Client.host(&self.cluster);
+        let mut wrong = ask(Kind::Vlan, client, Via::Packet, Protocol::Udp, asks);
+        let received = self.received_by_the_vlan() - before;
+        if received * 2 > packets {
+            wrong.push(format!(
+                "{received} of {packets} packets came to the VLAN's device"
+            ));
+        }
+        wrong
+    }
+
+    /// How many packets the VLAN's device has received.
+    fn received_by_the_vlan(&self) -> usize {
+        let node = End::Node.host(&self.cluster).namespace();
+        let read = || std::fs::read_to_string("/proc/thread-self/net/dev");
+        let devices = node.run(read).unwrap().unwrap();
+        let line = devices
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("vlan0:"))
+            .unwrap();
+        // Bytes come first.
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// A pod of the node asks for both services at their own addresses.
@@ -176,6 +239,15 @@ impl Stage {
             counted.map(|(door, counter, count)| format!("{} {} {count}", door.name(), counter.name()));
         format!("{}\n{}", words.collect::<Vec<_>>().join(", "), self.agent.log())
     }
+}
+
+fn start(cluster: &Cluster, manifests: &Path, xdp: &str) -> Agent {
+    let arguments = ["--nodeport-addresses=0.0.0.0/0,::/0", "--xdp", xdp];
+    let options = AgentOptions {
+        arguments: arguments.map(str::to_owned).into(),
+        ..AgentOptions::manifests(manifests)
+    };
+    cluster.node("a").start_agent(&options).unwrap()
 }
 
 /// Asks one after another; answers what was wrong.
