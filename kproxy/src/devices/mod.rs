@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::Address;
+use kproxy_common::{Address, Vlan};
 
 pub mod classify;
 pub mod features;
@@ -21,7 +21,7 @@ pub mod message;
 pub mod patterns;
 pub mod table;
 
-pub use classify::{Door, Kind, Link, Peer, Prefix};
+pub use classify::{Door, Kind, Link, Peer, Prefix, Tag, Tagged};
 pub use follow::follow;
 pub use patterns::{PatternError, Patterns, Rules};
 pub use table::{Change, Device};
@@ -48,6 +48,8 @@ pub struct Named {
     pub link_address: [u8; 6],
     /// Whether its driver sends what XDP programs of other devices redirect to it.
     pub sends_xdp: bool,
+    /// If it is an uplink and a VLAN's device: where XDP meets its packets.
+    pub vlan: Option<Vlan>,
 }
 
 /// What [`fn@follow`] tells the owner of the data plane.
