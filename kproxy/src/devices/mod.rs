@@ -5,7 +5,7 @@
 //! * [`table`]: everything known about this network namespace's devices, and what changed
 //! * [`message`]: netlink messages as that table wants them
 //! * [`mod@features`]: what drivers do for XDP, which has a netlink of its own
-//! * [`mod@follow`]: the netlink sockets
+//! * [`mod@follow`]: the netlink sockets, and `generic` those of generic netlink
 //!
 //! Attaching programs is not done here: whoever owns the data plane acts on the [`Event`]s and [`Addresses`].
 
@@ -16,6 +16,7 @@ use kproxy_common::{Address, Vlan};
 pub mod classify;
 pub mod features;
 pub mod follow;
+mod generic;
 mod listing;
 pub mod message;
 pub mod patterns;
