@@ -3,7 +3,7 @@
 use std::io;
 
 use kproxy_common::{
-    Address, AddressRole, Backend, BackendFlags, Device, DeviceIndex, Frontend, FrontendKey,
+    Address, AddressRole, Backend, BackendFlags, Device, DeviceIndex, Frontend, FrontendKey, Vlan,
 };
 
 use super::error::ApplyError;
@@ -61,6 +61,9 @@ struct Batches {
     devices: Vec<DeviceIndex>,
     device_values: Vec<Device>,
     gone_devices: Vec<DeviceIndex>,
+    vlans: Vec<Vlan>,
+    vlan_devices: Vec<DeviceIndex>,
+    gone_vlans: Vec<Vlan>,
     gone_addresses: Vec<Address>,
     gone_keys: Vec<FrontendKey>,
     gone_ranges: Vec<Prefix>,
@@ -95,6 +98,11 @@ impl Batches {
                 self.device_values.push(*device);
             }
             Action::RemoveDevice { index } => self.gone_devices.push(*index),
+            Action::PutVlan { vlan, device } => {
+                self.vlans.push(*vlan);
+                self.vlan_devices.push(*device);
+            }
+            Action::RemoveVlan { vlan } => self.gone_vlans.push(*vlan),
             Action::PutAddress { address, role } => {
                 self.addresses.push(*address);
                 self.roles.push(*role);
@@ -121,6 +129,9 @@ impl Batches {
             devices,
             device_values,
             gone_devices,
+            vlans,
+            vlan_devices,
+            gone_vlans,
             gone_addresses,
             gone_keys,
             gone_ranges,
@@ -130,6 +141,8 @@ impl Batches {
         tables.source_ranges.put(&ranges, &vec![1; ranges.len()])?;
         tables.devices.remove(&gone_devices)?;
         tables.devices.put(&devices, &device_values)?;
+        tables.vlans.remove(&gone_vlans)?;
+        tables.vlans.put(&vlans, &vlan_devices)?;
         tables.frontends.remove(&gone_keys)?;
         tables.addresses.remove(&gone_addresses)?;
         tables.source_ranges.remove(&gone_ranges)

@@ -8,7 +8,7 @@ use std::path::Path;
 use aya::maps::{Array as SmallArray, Map, MapData, MapError, PerCpuArray};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Backend, BackendIndex, Counter, Device, DeviceIndex, Door, Family,
-    Frontend, FrontendKey, counter, maps,
+    Frontend, FrontendKey, Vlan, counter, maps,
 };
 
 use super::error::OpenError;
@@ -29,6 +29,7 @@ pub(super) struct Tables {
     node_addresses: SmallArray<MapData, [u8; size_of::<Address>()]>,
     pod_ranges: SmallArray<MapData, [u8; size_of::<AddressRange>()]>,
     pub(super) devices: Hash<DeviceIndex, Device>,
+    pub(super) vlans: Hash<Vlan, DeviceIndex>,
     pub(super) counters: Counters,
 }
 
@@ -59,6 +60,7 @@ impl Tables {
             pod_ranges: SmallArray::try_from(Map::Array(pinned(maps::POD_RANGES)?))
                 .map_err(other(maps::POD_RANGES))?,
             devices: Hash::new(pinned(maps::DEVICES)?).map_err(failed(maps::DEVICES))?,
+            vlans: Hash::new(pinned(maps::VLANS)?).map_err(failed(maps::VLANS))?,
             counters: Counters::new(pinned(maps::COUNTERS)?)?,
         })
     }
@@ -76,6 +78,7 @@ impl Tables {
             node_addresses: _,
             pod_ranges: _,
             devices,
+            vlans,
             counters: _,
         } = self;
         let mut ranges = BTreeMap::<_, BTreeSet<_>>::new();
@@ -105,6 +108,11 @@ impl Tables {
             devices: devices
                 .entries()
                 .map_err(failed(maps::DEVICES))?
+                .into_iter()
+                .collect(),
+            vlans: vlans
+                .entries()
+                .map_err(failed(maps::VLANS))?
                 .into_iter()
                 .collect(),
         })

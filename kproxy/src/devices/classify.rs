@@ -2,7 +2,8 @@
 //!
 //! A *pod* door is the host end of a pod's interface: a veth or netkit device whose other end lives in another
 //! network namespace, or a tap that plugs a virtual machine into a bridge. An *uplink* door is every other device
-//! that has an address, except loopback and a bridge that only joins pods (their packets pass pod doors already).
+//! that has an address, except loopback and a bridge that only joins pods (their packets pass pod doors already). So is
+//! one that only carries an uplink's packets, with the tags of a VLAN (IEEE 802.1Q): XDP meets them there.
 //!
 //! A node that is itself a container has an uplink that looks just like a pod's host end: a veth whose other end is
 //! elsewhere. What tells them apart is what the node does with the device. CNIs give a pod's host end no address, a
@@ -11,6 +12,8 @@
 //! and a bridge port at once can not be told from a pod; `--uplink-devices` names it.
 
 use std::net::IpAddr;
+
+use kproxy_common::{DeviceIndex, Vlan};
 
 use super::patterns::Rules;
 
@@ -55,6 +58,36 @@ pub enum Peer {
     Elsewhere,
 }
 
+/// What begins a VLAN's tag (IEEE 802.1Q-2022 clause 9.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tag {
+    /// 802.1Q: 0x8100.
+    Customer,
+    /// 802.1ad: 0x88a8.
+    Service,
+}
+
+/// Which packets of another device are a VLAN's device's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    /// The device that they come by, by its index in this network namespace.
+    pub parent: u32,
+    /// What begins their tag.
+    pub tag: Tag,
+    /// The VLAN that their tag says.
+    pub id: u16,
+}
+
+impl Tagged {
+    /// Where XDP finds their device: it knows no tags but 802.1Q's.
+    pub(super) fn vlan(self) -> Option<Vlan> {
+        (self.tag == Tag::Customer).then_some(Vlan {
+            parent: DeviceIndex(self.parent),
+            id: self.id.into(),
+        })
+    }
+}
+
 /// A network device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
@@ -74,8 +107,10 @@ pub struct Link {
     pub hardware: bool,
     /// The bridge, bond or switch it is a port of.
     pub master: Option<u32>,
-    /// Where its other end is.
+    /// Where its other end is; of a VLAN's device it is the one that its packets come by.
     pub peer: Peer,
+    /// If it is a VLAN's device, which packets of which device here are its own.
+    pub vlan: Option<Tagged>,
 }
 
 /// An address of a device.
@@ -115,6 +150,8 @@ pub struct Facts<'a> {
     pub default_route: bool,
     /// Whether one of its ports is a pod door.
     pub joins_pods: bool,
+    /// Whether the packets of an uplink door come by it, with the tags of a VLAN that XDP knows.
+    pub carries_uplink: bool,
 }
 
 /// The door that a device is.
@@ -148,6 +185,7 @@ fn is_pod(
         addresses,
         default_route,
         joins_pods: _,
+        carries_uplink: _,
     }: Facts<'_>,
 ) -> bool {
     match link.kind {
@@ -163,13 +201,16 @@ fn is_pod(
 
 fn is_uplink(
     Facts {
-        link: _,
+        link,
         addresses,
         default_route,
         joins_pods,
+        carries_uplink,
     }: Facts<'_>,
 ) -> bool {
-    !addresses.is_empty() && (!joins_pods || default_route)
+    // What a port carries comes in by its bridge or bond as well.
+    let carries_it_alone = carries_uplink && link.master.is_none();
+    (!addresses.is_empty() || carries_it_alone) && (!joins_pods || default_route)
 }
 
 #[cfg(test)]
@@ -189,6 +230,7 @@ mod tests {
                 addresses: &addresses,
                 default_route: words.contains(&"default-route"),
                 joins_pods: words.contains(&"joins-pods"),
+                carries_uplink: words.contains(&"carries-uplink"),
             };
             assert_eq!(classify(rules, facts), *door, "{what}");
         }
@@ -299,6 +341,37 @@ mod tests {
                     "192.0.2.2/24",
                     Door::Uplink,
                 ),
+                ("NIC below a VLAN", "eth0 nic carries-uplink", "", Door::Uplink),
+                (
+                    "NIC below a VLAN and in a bond",
+                    "eth0 nic port carries-uplink",
+                    "",
+                    Door::None,
+                ),
+                (
+                    "bridge below a VLAN",
+                    "br0 bridge carries-uplink",
+                    "",
+                    Door::Uplink,
+                ),
+                (
+                    "bridge of pods below a VLAN",
+                    "cni0 bridge joins-pods carries-uplink",
+                    "10.244.1.1/24",
+                    Door::None,
+                ),
+                (
+                    "pod below a VLAN",
+                    "veth1 veth elsewhere carries-uplink",
+                    "",
+                    Door::Pod,
+                ),
+                (
+                    "loopback below a VLAN",
+                    "lo loopback carries-uplink",
+                    "",
+                    Door::None,
+                ),
             ],
         );
     }
@@ -325,6 +398,13 @@ mod tests {
                 ("named, without Ethernet", "eth1 nic bare", "", Door::BareUplink),
                 ("pods are still found", "veth1 veth elsewhere", "", Door::Pod),
                 ("a NIC that is not named", "ens3 nic", "10.0.0.1/24", Door::None),
+                ("the same below a VLAN", "ens3 nic carries-uplink", "", Door::None),
+                (
+                    "a port that is named, below a VLAN",
+                    "eth0 nic port carries-uplink",
+                    "",
+                    Door::Uplink,
+                ),
             ],
         );
         check(
@@ -332,6 +412,7 @@ mod tests {
             &[
                 ("never loopback", "lo loopback", "127.0.0.1/8", Door::None),
                 ("named by both", "eth0 nic", "10.0.0.1/24", Door::Pod),
+                ("the same below a VLAN", "eth0 nic carries-uplink", "", Door::Pod),
             ],
         );
     }

@@ -8,11 +8,13 @@
 use std::collections::BTreeSet;
 
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, VlanProtocol,
+};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::classify::{Kind, Link, Peer, Prefix};
+use super::classify::{Kind, Link, Peer, Prefix, Tag, Tagged};
 
 /// One fact about this network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +128,7 @@ fn parse_link(message: &LinkMessage) -> Link {
     };
     let mut other_end = None;
     let mut other_namespace = false;
+    let mut vlan = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -134,6 +137,7 @@ fn parse_link(message: &LinkMessage) -> Link {
             LinkAttribute::Address(bytes) => link.address = bytes[..].try_into().unwrap_or_default(),
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = parse_kind(infos);
+                vlan = parse_vlan(infos);
                 link.hardware = !infos.iter().any(|info| matches!(info, LinkInfo::Kind(_)));
             }
             LinkAttribute::Link(index) => other_end = Some(*index),
@@ -146,7 +150,30 @@ fn parse_link(message: &LinkMessage) -> Link {
         Some(index) => Peer::Here(index),
         None => Peer::Unknown,
     };
+    link.vlan = match (link.peer, vlan) {
+        (Peer::Here(parent), Some((tag, id))) => Some(Tagged { parent, tag, id }),
+        _ => None,
+    };
     link
+}
+
+/// Which VLAN it is, of a VLAN's device.
+fn parse_vlan(infos: &[LinkInfo]) -> Option<(Tag, u16)> {
+    let attributes = infos.iter().find_map(|info| match info {
+        LinkInfo::Data(InfoData::Vlan(attributes)) => Some(attributes),
+        _ => None,
+    })?;
+    // The protocol is told since Linux 3.10, which knew no other before.
+    let mut tag = Tag::Customer;
+    let mut id = None;
+    for attribute in attributes {
+        match attribute {
+            InfoVlan::Id(number) => id = Some(*number),
+            InfoVlan::Protocol(VlanProtocol::Ieee8021Ad) => tag = Tag::Service,
+            _ => {}
+        }
+    }
+    Some((tag, id?))
 }
 
 fn parse_kind(infos: &[LinkInfo]) -> Kind {
@@ -222,11 +249,62 @@ mod tests {
             hardware: false,
             master: Some(3),
             peer: Peer::Elsewhere,
+            vlan: None,
         };
         assert_eq!(
             parse(&RouteNetlinkMessage::NewLink(message)),
             Some(Message::Link(expected))
         );
+    }
+
+    #[test]
+    fn a_vlan_is_of_a_device_here() {
+        let of = |parent, tag, id| Some(Tagged { parent, tag, id });
+        let told = |kind, data| vec![LinkInfo::Kind(kind), LinkInfo::Data(InfoData::Vlan(data))];
+        let vlan = |data| told(InfoKind::Vlan, data);
+        let id = || InfoVlan::Id(100);
+        let q = InfoVlan::Protocol(VlanProtocol::Ieee8021Q);
+        let ad = InfoVlan::Protocol(VlanProtocol::Ieee8021Ad);
+        let here = || vec![LinkAttribute::Link(2)];
+        let elsewhere = || vec![LinkAttribute::Link(2), LinkAttribute::LinkNetNsId(0)];
+        // (what, its device's other end, what is told of it, whose packets are its own)
+        let rows = [
+            (
+                "802.1Q",
+                here(),
+                vlan(vec![id(), q.clone()]),
+                of(2, Tag::Customer, 100),
+            ),
+            ("802.1ad", here(), vlan(vec![ad, id()]), of(2, Tag::Service, 100)),
+            (
+                "of an old kernel",
+                here(),
+                vlan(vec![id()]),
+                of(2, Tag::Customer, 100),
+            ),
+            (
+                "of a device elsewhere",
+                elsewhere(),
+                vlan(vec![id(), q.clone()]),
+                None,
+            ),
+            ("of no device", vec![], vlan(vec![id(), q.clone()]), None),
+            ("without a number", here(), vlan(vec![q]), None),
+            ("a cable", here(), vec![LinkInfo::Kind(InfoKind::Veth)], None),
+        ];
+        for (what, mut attributes, infos, expected) in rows {
+            // The kernel tells them in this order, or the other way round.
+            for reversed in [false, true] {
+                let infos = LinkAttribute::LinkInfo(infos.clone());
+                attributes.retain(|one| !matches!(one, LinkAttribute::LinkInfo(_)));
+                attributes.insert(if reversed { 0 } else { attributes.len() }, infos);
+                let message = link_message(attributes.clone());
+                let Some(Message::Link(link)) = parse(&RouteNetlinkMessage::NewLink(message)) else {
+                    unreachable!("a link")
+                };
+                assert_eq!(link.vlan, expected, "{what}");
+            }
+        }
     }
 
     #[test]

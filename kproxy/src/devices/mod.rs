@@ -5,23 +5,24 @@
 //! * [`table`]: everything known about this network namespace's devices, and what changed
 //! * [`message`]: netlink messages as that table wants them
 //! * [`mod@features`]: what drivers do for XDP, which has a netlink of its own
-//! * [`mod@follow`]: the netlink sockets
+//! * [`mod@follow`]: the netlink sockets, and `generic` those of generic netlink
 //!
 //! Attaching programs is not done here: whoever owns the data plane acts on the [`Event`]s and [`Addresses`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kproxy_common::Address;
+use kproxy_common::{Address, Vlan};
 
 pub mod classify;
 pub mod features;
 pub mod follow;
+mod generic;
 mod listing;
 pub mod message;
 pub mod patterns;
 pub mod table;
 
-pub use classify::{Door, Kind, Link, Peer, Prefix};
+pub use classify::{Door, Kind, Link, Peer, Prefix, Tag, Tagged};
 pub use follow::follow;
 pub use patterns::{PatternError, Patterns, Rules};
 pub use table::{Change, Device};
@@ -48,6 +49,8 @@ pub struct Named {
     pub link_address: [u8; 6],
     /// Whether its driver sends what XDP programs of other devices redirect to it.
     pub sends_xdp: bool,
+    /// If it is an uplink and a VLAN's device: where XDP meets its packets.
+    pub vlan: Option<Vlan>,
 }
 
 /// What [`fn@follow`] tells the owner of the data plane.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kproxy_common::{Address, Family};
+use kproxy_common::{Address, Family, Vlan};
 
 use super::classify::{Door, Facts, Kind, Link, Peer, Prefix, classify};
 use super::message::Message;
@@ -155,7 +155,16 @@ impl Table {
             v6: of(Family::V6),
             link_address: link.address,
             sends_xdp: self.xdp_senders.contains(&link.index),
+            vlan: self.carried(link, &self.doors),
         }
+    }
+
+    /// Where XDP meets the packets of an uplink, if it is a VLAN's device.
+    fn carried(&self, link: &Link, doors: &BTreeMap<u32, (Device, Door)>) -> Option<Vlan> {
+        let tagged = link.vlan?;
+        let is_uplink = matches!(doors.get(&link.index), Some((_, Door::Uplink)));
+        let parent_is_known = self.links.contains_key(&tagged.parent);
+        tagged.vlan().filter(|_| is_uplink && parent_is_known)
     }
 
     fn take_in(&mut self, message: Message) {
@@ -188,18 +197,37 @@ impl Table {
         for link in self.links.values_mut() {
             if link.peer == Peer::Here(index) {
                 link.peer = if moved { Peer::Elsewhere } else { Peer::Unknown };
+                link.vlan = None;
             }
         }
     }
 
+    /// A device depends on the VLANs that it carries, and they may carry others.
     fn classify(&self) -> BTreeMap<u32, (Device, Door)> {
+        let mut carriers = BTreeSet::new();
+        loop {
+            let doors = self.classify_with(&carriers);
+            let vlans = self.links.values().filter_map(|link| self.carried(link, &doors));
+            let before = carriers.len();
+            carriers.extend(vlans.map(|vlan| vlan.parent.0));
+            if carriers.len() == before {
+                return doors;
+            }
+        }
+    }
+
+    fn classify_with(&self, carriers: &BTreeSet<u32>) -> BTreeMap<u32, (Device, Door)> {
         let (bridges, others): (Vec<_>, Vec<_>) =
             self.links.values().partition(|link| link.kind == Kind::Bridge);
         let mut doors = BTreeMap::new();
         let mut joining_pods = BTreeSet::new();
         // A bridge depends on its ports.
         for link in others.into_iter().chain(bridges) {
-            let door = self.classify_link(link, joining_pods.contains(&link.index));
+            let door = self.classify_link(
+                link,
+                joining_pods.contains(&link.index),
+                carriers.contains(&link.index),
+            );
             if door == Door::Pod {
                 joining_pods.extend(link.master);
             }
@@ -220,7 +248,7 @@ impl Table {
         doors
     }
 
-    fn classify_link(&self, link: &Link, joins_pods: bool) -> Door {
+    fn classify_link(&self, link: &Link, joins_pods: bool, carries_uplink: bool) -> Door {
         let addresses = self.addresses.get(&link.index).map(Vec::as_slice);
         let default_route = self.default_routes.contains(&link.index);
         classify(
@@ -230,6 +258,7 @@ impl Table {
                 addresses: addresses.unwrap_or_default(),
                 default_route,
                 joins_pods,
+                carries_uplink,
             },
         )
     }

@@ -11,7 +11,7 @@ use crate::plan::{Action, Plan};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
     DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
-    RangeSetId, Settings, SnatKey, SocketFlow, SocketFlowKey, Tuple, maps,
+    RangeSetId, Settings, SnatKey, SocketFlow, SocketFlowKey, Tuple, Vlan, maps,
 };
 use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 
@@ -36,6 +36,8 @@ pub struct MemoryTables {
     pub pod_ranges: BTreeMap<Family, AddressRange>,
     /// What is known about devices.
     pub devices: BTreeMap<DeviceIndex, Device>,
+    /// Which devices tagged packets are of.
+    pub vlans: BTreeMap<Vlan, DeviceIndex>,
     counters: RefCell<BTreeMap<(Door, Counter), u64>>,
     refusals: Cell<u32>,
     now: Cell<Nanoseconds>,
@@ -72,6 +74,7 @@ impl MemoryTables {
             fragments: RefCell::default(),
             pod_ranges: BTreeMap::new(),
             devices: BTreeMap::new(),
+            vlans: BTreeMap::new(),
             counters: RefCell::default(),
             refusals: Cell::new(0),
             // A machine that has been up for a while.
@@ -124,6 +127,12 @@ impl MemoryTables {
                 }
                 Action::RemoveDevice { index } => {
                     self.devices.remove(index);
+                }
+                Action::PutVlan { vlan, device } => {
+                    self.vlans.insert(*vlan, *device);
+                }
+                Action::RemoveVlan { vlan } => {
+                    self.vlans.remove(vlan);
                 }
             }
         }

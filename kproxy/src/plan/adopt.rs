@@ -31,6 +31,7 @@ impl Applied {
             node_addresses: _,
             pod_ranges: _,
             devices: _,
+            vlans: _,
         } = contents;
         let mut applied = Self::bare(
             capacity,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kproxy_common::{
     Address, AddressRange, AddressRole, Backend, BackendIndex, Device, DeviceIndex, Family, Frontend,
-    FrontendKey, RangeSetId,
+    FrontendKey, RangeSetId, Vlan,
 };
 
 use crate::model::Cidr;
@@ -45,4 +45,6 @@ pub struct MapContents {
     pub pod_ranges: BTreeMap<Family, AddressRange>,
     /// All of `DEVICES`.
     pub devices: BTreeMap<DeviceIndex, Device>,
+    /// All of `VLANS`.
+    pub vlans: BTreeMap<Vlan, DeviceIndex>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kproxy_common::{
     Address, AddressRange, AddressRole, Backend, BackendIndex, Device, DeviceIndex, Family, Frontend,
-    FrontendKey, RangeSetId,
+    FrontendKey, RangeSetId, Vlan,
 };
 
 use crate::model::Cidr;
@@ -34,16 +34,48 @@ pub(super) struct Draft {
     /// Addresses that are less than before.
     narrowed_addresses: BTreeMap<Address, AddressRole>,
     pub(super) node_addresses: BTreeMap<Family, Address>,
-    pub(super) pod_ranges: BTreeMap<Family, AddressRange>,
-    /// Before the next: their room may be needed.
-    pub(super) gone_devices: BTreeSet<DeviceIndex>,
-    pub(super) devices: BTreeMap<DeviceIndex, Device>,
+    pub(super) devices: DeviceDraft,
     pub(super) gone_frontends: Vec<(FrontendKey, Option<Name>)>,
     pub(super) gone_addresses: Vec<Address>,
     pub(super) retired: Vec<(BackendIndex, (Backend, Option<Name>))>,
     problems: Vec<Problem>,
     pub(super) considered: BTreeSet<Name>,
     pub(super) newly_served: BTreeSet<FrontendKey>,
+}
+
+/// What is written of devices, in this order.
+#[derive(Debug, Default)]
+pub(super) struct DeviceDraft {
+    pub(super) pod_ranges: BTreeMap<Family, AddressRange>,
+    /// Before the devices that they lead to. Of both, what goes may make room for what comes.
+    pub(super) gone_vlans: BTreeSet<Vlan>,
+    pub(super) gone: BTreeSet<DeviceIndex>,
+    pub(super) known: BTreeMap<DeviceIndex, Device>,
+    /// Behind the devices that they lead to.
+    pub(super) vlans: BTreeMap<Vlan, DeviceIndex>,
+}
+
+impl DeviceDraft {
+    fn actions(self) -> impl Iterator<Item = Action> {
+        let Self {
+            pod_ranges,
+            gone_vlans,
+            gone,
+            known,
+            vlans,
+        } = self;
+        let pod_ranges = pod_ranges.into_iter();
+        let gone_vlans = gone_vlans.into_iter().map(|vlan| Action::RemoveVlan { vlan });
+        let gone = gone.into_iter().map(|index| Action::RemoveDevice { index });
+        let known = known.into_iter();
+        let vlans = vlans.into_iter();
+        pod_ranges
+            .map(|(family, range)| Action::WritePodRange { family, range })
+            .chain(gone_vlans)
+            .chain(gone)
+            .chain(known.map(|(index, device)| Action::PutDevice { index, device }))
+            .chain(vlans.map(|(vlan, device)| Action::PutVlan { vlan, device }))
+    }
 }
 
 impl Draft {
@@ -78,8 +110,6 @@ impl Draft {
             service_cidrs,
             narrowed_addresses,
             node_addresses,
-            pod_ranges,
-            gone_devices,
             devices,
             gone_frontends,
             gone_addresses,
@@ -133,19 +163,7 @@ impl Draft {
                 .into_iter()
                 .map(|(family, address)| (Action::WriteNodeAddress { family, address }, None)),
         );
-        let pod_ranges = pod_ranges.into_iter();
-        let gone_devices = gone_devices.into_iter();
-        phase(
-            &mut pod_ranges
-                .map(|(family, range)| Action::WritePodRange { family, range })
-                .chain(gone_devices.map(|index| Action::RemoveDevice { index }))
-                .chain(
-                    devices
-                        .into_iter()
-                        .map(|(index, device)| Action::PutDevice { index, device }),
-                )
-                .map(|action| (action, None)),
-        );
+        phase(&mut devices.actions().map(|action| (action, None)));
         phase(&mut sorted(gone_frontends).map(|(key, name)| (Action::RemoveFrontend { key }, name)));
         phase(
             &mut gone_addresses

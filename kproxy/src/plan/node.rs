@@ -1,5 +1,5 @@
-//! What the maps say about the node itself: `SERVICE_CIDRS`, `NODE_ADDRESSES`, `POD_RANGES`, `DEVICES`, and its part of
-//! `ADDRESSES`.
+//! What the maps say about the node itself: `SERVICE_CIDRS`, `NODE_ADDRESSES`, `POD_RANGES`, `DEVICES`, `VLANS`, and its
+//! part of `ADDRESSES`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +45,7 @@ impl Node {
             devices: Devices::new(
                 std::mem::take(&mut found.pod_ranges),
                 std::mem::take(&mut found.devices),
+                std::mem::take(&mut found.vlans),
             ),
         }
     }
@@ -80,8 +81,9 @@ impl Node {
                 bound: _,
                 primary,
                 service_cidrs,
-                pod_ranges,
-                devices,
+                pod_ranges: _,
+                devices: _,
+                vlans: _,
             } = wanted;
             if changed || withheld != self.withheld {
                 let nothing = BTreeSet::new();
@@ -97,7 +99,7 @@ impl Node {
             }
             if changed {
                 self.addresses.clone_from(primary);
-                self.devices.follow(pod_ranges, devices, draft);
+                self.devices.follow(wanted, draft);
             }
         }
         self.withheld = withheld;

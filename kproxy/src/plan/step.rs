@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kproxy_common::{
     Address, AddressRange, AddressRole, Backend, BackendIndex, Device, DeviceIndex, Family, Frontend,
-    FrontendKey, RangeSetId,
+    FrontendKey, RangeSetId, Vlan,
 };
 
 use crate::model::Cidr;
@@ -77,6 +77,18 @@ pub enum Action {
         /// Its key.
         index: DeviceIndex,
     },
+    /// Write an entry of `VLANS`.
+    PutVlan {
+        /// Its key.
+        vlan: Vlan,
+        /// The VLAN's own device.
+        device: DeviceIndex,
+    },
+    /// Remove an entry of `VLANS`.
+    RemoveVlan {
+        /// Its key.
+        vlan: Vlan,
+    },
     /// Open the address gate.
     PutAddress {
         /// The key of `ADDRESSES`.
@@ -129,6 +141,13 @@ impl fmt::Display for Action {
             Self::WritePodRange { family, range } => write!(f, "write POD_RANGES[{family}] = {range}"),
             Self::PutDevice { index, .. } => write!(f, "put DEVICES[{}]", index.0),
             Self::RemoveDevice { index } => write!(f, "remove DEVICES[{}]", index.0),
+            Self::PutVlan {
+                vlan: Vlan { parent, id },
+                device,
+            } => write!(f, "put VLANS[{}.{id}] = {}", parent.0, device.0),
+            Self::RemoveVlan {
+                vlan: Vlan { parent, id },
+            } => write!(f, "remove VLANS[{}.{id}]", parent.0),
             Self::PutAddress { address, .. } => write!(f, "put ADDRESSES[{address}]"),
             Self::PutFrontend { key, .. } => write!(f, "put FRONTENDS[{}]", Listener(*key)),
             Self::RemoveFrontend { key } => write!(f, "remove FRONTENDS[{}]", Listener(*key)),
@@ -306,6 +325,14 @@ pub enum ProblemKind {
     TooManyDevices {
         /// How many are left out.
         devices: usize,
+        /// How many there can be.
+        entries: u32,
+    },
+    /// There are more VLANs than the data plane has room for.
+    #[error("the data plane knows {entries} VLANs; XDP leaves the packets of {vlans} others to TC")]
+    TooManyVlans {
+        /// How many are left out.
+        vlans: usize,
         /// How many there can be.
         entries: u32,
     },

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::model::{Cidr, Name};
 use kproxy_common::{
     Address, AddressRange, BackendFlags, Device, DeviceIndex, Family, FrontendFlags, FrontendKey, Port,
-    Protocol,
+    Protocol, Vlan,
 };
 
 /// Names one proxied entry: a port of a Service in one family.
@@ -110,6 +110,8 @@ pub struct WantedNode {
     pub pod_ranges: BTreeMap<Family, AddressRange>,
     /// The devices by which packets come and go, but for those of pods.
     pub devices: BTreeMap<DeviceIndex, Device>,
+    /// Where XDP meets the packets of uplinks that are VLANs' devices.
+    pub vlans: BTreeMap<Vlan, DeviceIndex>,
 }
 
 impl WantedNode {

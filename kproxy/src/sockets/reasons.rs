@@ -48,6 +48,8 @@ impl From<&Plan> for Change {
                 | Action::WritePodRange { .. }
                 | Action::PutDevice { .. }
                 | Action::RemoveDevice { .. }
+                | Action::PutVlan { .. }
+                | Action::RemoveVlan { .. }
                 | Action::PutAddress { .. }
                 | Action::RemoveAddress { .. }
                 | Action::RemoveFrontend { .. } => {}

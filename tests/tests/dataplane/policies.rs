@@ -8,7 +8,10 @@ use aya::maps::{Map, MapData, MapInfo};
 use kproxy::dataplane::Sizes;
 use kproxy::model::{Cidr, parse_cidr};
 use kproxy::plan::{Applied, GRACE, MapContents, ServicePortName, WantedNode, WantedService};
-use kproxy_common::{Address, AddressRole, Family, FrontendFlags, RangeSetId, SourceRange, maps};
+use kproxy_common::{
+    Address, AddressRole, Device, DeviceFlags, DeviceIndex, Family, FrontendFlags, RangeSetId, SourceRange,
+    Vlan, maps,
+};
 
 use super::place::{Place, SIZES, key, services};
 
@@ -30,6 +33,13 @@ fn restricted(ranges: &[&str]) -> BTreeMap<ServicePortName, WantedService> {
 }
 
 fn node() -> WantedNode {
+    let device = Device {
+        v4: address("192.0.2.1"),
+        v6: address("fd00::1"),
+        flags: DeviceFlags::empty(),
+        link_address: [2, 0, 0, 0, 0, 5],
+        padding: 0,
+    };
     WantedNode {
         node_port_addresses: [address("192.0.2.1"), address("fd00::1")].into(),
         bound: [address("192.0.2.1"), address("10.96.0.99"), address("fd00::1")].into(),
@@ -40,6 +50,13 @@ fn node() -> WantedNode {
         .into(),
         service_cidrs: ["10.96.0.0/16", "fd00:10::/108"]
             .map(|text| parse_cidr(text).unwrap())
+            .into(),
+        devices: [(DeviceIndex(5), device)].into(),
+        vlans: [(7, 5), (100, 6)]
+            .map(|(id, device)| {
+                let parent = DeviceIndex(2);
+                (Vlan { parent, id }, DeviceIndex(device))
+            })
             .into(),
         ..WantedNode::default()
     }
@@ -84,6 +101,8 @@ fn what_is_written_is_found_by_prefix_and_survives_a_restart() {
     let wanted: Vec<_> = node().service_cidrs.iter().map(Cidr::range).collect();
     assert_eq!(contents.service_cidrs[..2], wanted);
     assert_eq!(contents.node_addresses, node().primary);
+    assert_eq!(contents.devices, node().devices);
+    assert_eq!(contents.vlans, node().vlans);
     for (text, role) in [
         ("192.0.2.1", AddressRole::NODE | AddressRole::OWN),
         ("fd00::1", AddressRole::NODE | AddressRole::OWN),
@@ -128,6 +147,7 @@ fn what_got_lost_is_healed() {
     dataplane.apply(&plan).unwrap();
     let contents = dataplane.contents().unwrap();
     assert_ne!(contents, before);
+    assert_eq!(contents.vlans.len(), 0);
 
     dataplane.apply(&applied.heal(contents)).unwrap();
     let now = Instant::now();
@@ -140,6 +160,8 @@ fn what_got_lost_is_healed() {
     assert_eq!(contents.addresses, before.addresses);
     assert_eq!(contents.service_cidrs, before.service_cidrs);
     assert_eq!(contents.node_addresses, before.node_addresses);
+    assert_eq!(contents.devices, before.devices);
+    assert_eq!(contents.vlans, before.vlans);
 }
 
 #[test]

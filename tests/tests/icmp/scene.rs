@@ -126,6 +126,7 @@ impl Scene {
             service_cidrs: BTreeSet::new(),
             pod_ranges: BTreeMap::new(),
             devices: BTreeMap::new(),
+            vlans: BTreeMap::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use kproxy_common::{Address, Device, DeviceFlags, DeviceIndex, Family};
+use kproxy_common::{Address, Device, DeviceFlags, DeviceIndex, Family, Vlan};
 
 use crate::compile::NodeFacts;
 use crate::config::{LocalDetector, NodeAddresses, NodePortAddresses, loopback};
@@ -148,6 +148,7 @@ impl Placing {
         let mut wanted = WantedNode {
             pod_ranges: detector.ranges(),
             devices: devices(here, &detector),
+            vlans: vlans(here),
             ..facts.wanted(inputs.service_cidrs.clone())
         };
         if inputs.addresses.is_empty() {
@@ -177,10 +178,19 @@ fn devices(here: &Addresses, detector: &LocalDetector) -> BTreeMap<DeviceIndex, 
             link_address: named.link_address,
             padding: 0,
         };
-        let means_something = named.v4.is_some() || named.v6.is_some() || !flags.is_empty();
+        let has_address = named.v4.is_some() || named.v6.is_some();
+        let means_something = has_address || named.vlan.is_some() || !flags.is_empty();
         means_something.then_some((DeviceIndex(*index), device))
     };
     here.devices.iter().filter_map(known).collect()
+}
+
+/// Which uplinks are VLANs' devices, by where XDP meets their packets.
+fn vlans(here: &Addresses) -> BTreeMap<Vlan, DeviceIndex> {
+    let devices = here.devices.iter();
+    devices
+        .filter_map(|(index, named)| Some((named.vlan?, DeviceIndex(*index))))
+        .collect()
 }
 
 #[cfg(test)]

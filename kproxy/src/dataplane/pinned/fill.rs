@@ -40,6 +40,7 @@ impl Pinned {
             node_addresses: _,
             pod_ranges: _,
             devices,
+            vlans,
         } = contents;
         let ranges: usize = source_ranges.values().map(BTreeSet::len).sum();
         let cidrs = service_cidrs.iter().take_while(|range| !range.is_unset());
@@ -73,6 +74,7 @@ impl Pinned {
             (maps::SOURCE_RANGES, ranges as u64),
             (maps::SERVICE_CIDRS, cidrs.count() as u64),
             (maps::DEVICES, devices.len() as u64),
+            (maps::VLANS, vlans.len() as u64),
             (
                 maps::SNAT_PORTS,
                 self.count_entries::<SnatKey, PortSearch>(maps::SNAT_PORTS)?,

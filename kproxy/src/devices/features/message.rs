@@ -3,6 +3,7 @@
 use netlink_packet_core::{DecodeError, Emitable, NlasIterator, ParseableParametrized, parse_u32, parse_u64};
 use netlink_packet_generic::{GenlFamily, GenlHeader};
 
+use crate::devices::generic::Family;
 use crate::devices::message::Message;
 
 /// Its name.
@@ -60,6 +61,8 @@ impl GenlFamily for About {
         VERSION
     }
 }
+
+impl Family for About {}
 
 /// Only [`About::QUESTION`] is sent, which has no attributes.
 impl Emitable for About {

@@ -1,5 +1,7 @@
 //! Devices that come, change and go.
 
+mod vlans;
+
 use super::*;
 
 fn veth(index: u32, name: &str, peer: Peer) -> Message {

@@ -1,5 +1,6 @@
 //! Random states of a cluster and a node, and what happens to them.
 
+use kproxy_common::{DeviceIndex, Vlan};
 use proptest::prelude::*;
 
 use super::*;
@@ -98,6 +99,14 @@ fn any_service(number: u8) -> impl Strategy<Value = WantedService> {
         })
 }
 
+fn any_vlans() -> impl Strategy<Value = BTreeMap<Vlan, DeviceIndex>> {
+    let vlan = (2..4_u32, 1..4_u32, 4..8_u32).prop_map(|(parent, id, device)| {
+        let parent = DeviceIndex(parent);
+        (Vlan { parent, id }, DeviceIndex(device))
+    });
+    prop::collection::vec(vlan, 0..4).prop_map(|vlans| vlans.into_iter().collect())
+}
+
 fn any_node() -> impl Strategy<Value = WantedNode> {
     let addresses = || prop::collection::btree_set((0..16_u8).prop_map(address), 0..5);
     let ranges = (0..16_u8, 28..=32_u8).prop_map(|(host, length)| cidr(&format!("10.96.0.{host}/{length}")));
@@ -106,13 +115,15 @@ fn any_node() -> impl Strategy<Value = WantedNode> {
         addresses(),
         prop::collection::btree_set(ranges, 0..6),
         prop::option::of((0..16_u8).prop_map(address)),
+        any_vlans(),
     )
         .prop_map(
-            |(node_port_addresses, bound, service_cidrs, primary)| WantedNode {
+            |(node_port_addresses, bound, service_cidrs, primary, vlans)| WantedNode {
                 node_port_addresses,
                 bound,
                 primary: primary.map(|address| (Family::V4, address)).into_iter().collect(),
                 service_cidrs,
+                vlans,
                 ..WantedNode::default()
             },
         )

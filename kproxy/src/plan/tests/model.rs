@@ -92,6 +92,7 @@ impl Model {
             node_addresses,
             pod_ranges,
             devices,
+            vlans,
         } = &mut self.contents;
         match action.clone() {
             Action::WriteBackend { index, backend } | Action::RetireBackend { index, backend } => {
@@ -119,6 +120,8 @@ impl Model {
             Action::WritePodRange { family, range } => drop(pod_ranges.insert(family, range)),
             Action::PutDevice { index, device } => drop(devices.insert(index, device)),
             Action::RemoveDevice { index } => drop(devices.remove(&index)),
+            Action::PutVlan { vlan, device } => drop(vlans.insert(vlan, device)),
+            Action::RemoveVlan { vlan } => drop(vlans.remove(&vlan)),
             Action::PutAddress { address, role } => drop(addresses.insert(address, role)),
             Action::PutFrontend { key, frontend } => drop(frontends.insert(key, frontend)),
             Action::RemoveFrontend { key } => drop(frontends.remove(&key)),
@@ -154,6 +157,7 @@ impl Model {
             backends,
             source_ranges,
             devices,
+            vlans,
             ..
         } = &self.contents;
         let is_pointed_at = |set: RangeSetId| frontends.values().any(|frontend| frontend.ranges == set);
@@ -203,11 +207,13 @@ impl Model {
             Action::RemoveAddress { address } => assert!(addresses.contains_key(address)),
             Action::PutAddress { role, .. } => assert!(!role.is_empty()),
             Action::RemoveDevice { index } => assert!(devices.contains_key(index)),
+            Action::RemoveVlan { vlan } => assert!(vlans.contains_key(vlan)),
             Action::PutFrontend { .. }
             | Action::WriteServiceCidr { .. }
             | Action::WriteNodeAddress { .. }
             | Action::WritePodRange { .. }
-            | Action::PutDevice { .. } => {}
+            | Action::PutDevice { .. }
+            | Action::PutVlan { .. } => {}
         }
     }
 
@@ -295,6 +301,7 @@ impl Model {
         assert_eq!(self.contents.node_addresses, node.primary);
         assert_eq!(self.contents.pod_ranges, node.pod_ranges);
         assert_eq!(self.contents.devices, node.devices);
+        assert_eq!(self.contents.vlans, node.vlans);
     }
 
     fn living(&self) -> Vec<(Endpoint, BackendFlags)> {

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use kproxy_common::{AddressRole, Device, DeviceFlags, DeviceIndex};
+use kproxy_common::{AddressRole, Device, DeviceFlags, DeviceIndex, Vlan, maps};
 
-use super::super::{Applied, GRACE};
+use super::super::{Action, Applied, GRACE};
 use super::model::Model;
 use super::view::Verdict;
 use super::*;
@@ -339,5 +339,76 @@ fn devices_and_ranges_of_pods_follow_what_is_wanted() {
         plan.problems[0].to_string().contains("904 others"),
         "{}",
         plan.problems[0]
+    );
+}
+
+/// XDP goes by a VLAN's entry to its device's.
+#[test]
+fn vlans_follow_what_is_wanted_around_their_devices() {
+    let device = Device {
+        v4: address(1),
+        v6: Address::unspecified(Family::V6),
+        flags: DeviceFlags::empty(),
+        link_address: [0; 6],
+        padding: 0,
+    };
+    let vlan = |id| Vlan {
+        parent: DeviceIndex(2),
+        id,
+    };
+    let with = |vlans: &[(u32, u32)]| WantedNode {
+        devices: vlans
+            .iter()
+            .map(|(_, index)| (DeviceIndex(*index), device))
+            .collect(),
+        vlans: vlans
+            .iter()
+            .map(|(id, index)| (vlan(*id), DeviceIndex(*index)))
+            .collect(),
+        ..WantedNode::default()
+    };
+    let (mut applied, mut model) = (Applied::new(ROOMY), Model::new(ROOMY));
+    let plan = applied.place(with(&[(100, 5), (7, 6)]));
+    assert_eq!(
+        texts(&plan),
+        [
+            "put DEVICES[5]",
+            "put DEVICES[6]",
+            "put VLANS[2.7] = 6",
+            "put VLANS[2.100] = 5"
+        ]
+    );
+    model.apply(&plan);
+    let mut applied = Applied::adopt(ROOMY, model.contents.clone());
+    let wanted = with(&[(100, 8), (9, 6)]);
+    let plan = applied.place(wanted.clone());
+    assert_eq!(
+        texts(&plan),
+        [
+            "remove VLANS[2.7]",
+            "remove DEVICES[5]",
+            "put DEVICES[8]",
+            "put VLANS[2.9] = 6",
+            "put VLANS[2.100] = 8"
+        ]
+    );
+    model.apply(&plan);
+    model.assert_placed(&wanted, &BTreeMap::new());
+    assert_eq!(applied.place(wanted).steps, [], "nothing is left to do");
+    let many: Vec<_> = (0..5_000).map(|number| (number, number + 10)).collect();
+    let wanted = WantedNode {
+        devices: BTreeMap::new(),
+        ..with(&many)
+    };
+    let plan = applied.place(wanted);
+    let put = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::PutVlan { .. }));
+    assert_eq!(put.count(), maps::VLANS_MAX as usize);
+    let problems: Vec<_> = plan.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        ["this node: the data plane knows 4096 VLANs; XDP leaves the packets of 904 others to TC"]
     );
 }

@@ -68,6 +68,8 @@ impl History {
                 | Action::WritePodRange { .. }
                 | Action::PutDevice { .. }
                 | Action::RemoveDevice { .. }
+                | Action::PutVlan { .. }
+                | Action::RemoveVlan { .. }
                 | Action::PutAddress { .. }
                 | Action::PutFrontend { .. }
                 | Action::RemoveFrontend { .. }

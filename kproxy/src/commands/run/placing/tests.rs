@@ -89,6 +89,38 @@ fn health_check_ports_are_open_where_node_ports_are() {
     );
 }
 
+/// XDP is told of VLANs with what it knows of their devices.
+#[test]
+fn vlans_lead_to_their_devices() {
+    let vlan = |id| Vlan {
+        parent: DeviceIndex(2),
+        id,
+    };
+    let named = |name: &str, vlan| Named {
+        name: name.to_owned(),
+        vlan,
+        ..Named::default()
+    };
+    let mut placing = Placing::new(NodePortAddresses::Primary, None);
+    let mut place = |devices: &[(u32, Named)]| {
+        placing.take_in(Some(Addresses {
+            bound: BTreeSet::new(),
+            devices: devices.iter().cloned().collect(),
+        }));
+        let wanted = placing.changed(&Index::new("here")).expect("a change");
+        let devices: Vec<_> = wanted.devices.keys().map(|index| index.0).collect();
+        (wanted.vlans, devices)
+    };
+    let eth0 = (2, named("eth0", None));
+    let hundred = (5, named("eth0.100", Some(vlan(100))));
+    let seven = (6, named("uplink", Some(vlan(7))));
+    let wanted = place(&[eth0.clone(), hundred.clone(), seven]);
+    let both = [(vlan(7), DeviceIndex(6)), (vlan(100), DeviceIndex(5))];
+    assert_eq!(wanted, (both.into(), vec![5, 6]), "with what is known of them");
+    let wanted = place(&[eth0, hundred]);
+    assert_eq!(wanted, ([(vlan(100), DeviceIndex(5))].into(), vec![5]));
+}
+
 /// What the data plane is told of a node with these devices.
 fn wanted(detector: LocalDetector, devices: &[(u32, &str, &str)], node: Value) -> WantedNode {
     let address = |text: &str, family| addresses(text).into_iter().find(|it| it.family() == family);

@@ -113,6 +113,8 @@ fn write(contents: &mut MapContents, action: &Action) {
         Action::WritePodRange { family, range } => drop(contents.pod_ranges.insert(family, range)),
         Action::PutDevice { index, device } => drop(contents.devices.insert(index, device)),
         Action::RemoveDevice { index } => drop(contents.devices.remove(&index)),
+        Action::PutVlan { vlan, device } => drop(contents.vlans.insert(vlan, device)),
+        Action::RemoveVlan { vlan } => drop(contents.vlans.remove(&vlan)),
         Action::PutAddress { address, role } => drop(contents.addresses.insert(address, role)),
         Action::PutFrontend { key, frontend } => drop(contents.frontends.insert(key, frontend)),
         Action::RemoveFrontend { key } => drop(contents.frontends.remove(&key)),
