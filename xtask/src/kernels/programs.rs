@@ -12,7 +12,7 @@ use crate::output::written;
 use crate::workspace;
 
 /// Tools that tests call.
-const TOOLS: [&str; 6] = ["ip", "tc", "unshare", "setpriv", "nft", "wg"];
+const TOOLS: [&str; 7] = ["ip", "tc", "unshare", "setpriv", "nft", "wg", "ethtool"];
 
 /// Where our programs are in the machine: tests look for the agent beside their own directory.
 const OURS: &str = "target/debug";
