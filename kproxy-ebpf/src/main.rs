@@ -73,10 +73,22 @@ pub fn bare_egress(context: TcContext) -> i32 {
 /// Packets from outside, before the kernel has made anything of them: what leaves the node again.
 #[xdp(frags)]
 pub fn uplink_xdp(context: XdpContext) -> u32 {
+    early(&context)
+}
+
+/// The same behind the driver, on packets of the kernel's (generic XDP). Of each that may be in several buffers the kernel would make a
+/// copy that lacks the length of its Ethernet header (`skb_pp_cow_data`, since Linux 6.9), and TC would not find anything in it.
+#[xdp]
+pub fn uplink_xdp_generic(context: XdpContext) -> u32 {
+    early(&context)
+}
+
+#[inline(always)]
+fn early(context: &XdpContext) -> u32 {
     let Some(scratch) = kernel::scratch() else {
         return XDP_PASS;
     };
-    let Some(mut packet) = XdpPacket::enter(&context) else {
+    let Some(mut packet) = XdpPacket::enter(context) else {
         return XDP_PASS;
     };
     let verdict = forward::uplink_ingress(&mut packet, &Maps, scratch);

@@ -20,8 +20,10 @@ use super::programs::Programs;
 use super::sys::link::{Hook, Target};
 use crate::causes::one_line;
 
-/// The program.
+/// The program for drivers.
 pub(super) const PROGRAM: &str = "uplink_xdp";
+/// The same for packets that are the kernel's already.
+const GENERIC_PROGRAM: &str = "uplink_xdp_generic";
 
 /// Length of a `struct xdp_md`, and where the interface index and the packet's end are in it (`include/uapi/linux/bpf.h`).
 const CONTEXT: usize = 24;
@@ -74,6 +76,13 @@ impl Way {
         match self {
             Self::Native => 1 << 2,
             Self::Generic => 1 << 1,
+        }
+    }
+
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Native => PROGRAM,
+            Self::Generic => GENERIC_PROGRAM,
         }
     }
 
@@ -164,7 +173,7 @@ impl Early {
     }
 
     fn put(&self, programs: &mut Programs, way: Way, index: u32) -> Result<(), String> {
-        let program = programs.early().map_err(|error| one_line(&error))?;
+        let program = programs.early(way.program()).map_err(|error| one_line(&error))?;
         links::put(
             &self.pin(way, index),
             program,
@@ -195,7 +204,7 @@ fn test(programs: &mut Programs, way: Way, index: u32) -> io::Result<()> {
         context[CONTEXT_DEVICE..CONTEXT_DEVICE + 4].copy_from_slice(&index.to_ne_bytes());
     }
     let mut out = vec![0; packet.len()];
-    let program = programs.early_program().map_err(io::Error::other)?;
+    let program = programs.early_program(way.program()).map_err(io::Error::other)?;
     let result = program
         .test_run(TestRunOptions {
             data_in: Some(&packet),

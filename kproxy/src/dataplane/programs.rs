@@ -12,7 +12,6 @@ use kproxy_common::Settings;
 use super::attach::SOCKET_DOOR;
 use super::attempts::load_program;
 use super::doors::DeviceDoor;
-use super::early;
 use super::error::OpenError;
 use super::layout::Decision;
 use super::options::Sizes;
@@ -110,25 +109,25 @@ impl Programs {
         Ok(program.fd().map_err(failed)?.as_fd())
     }
 
-    /// The descriptor of the XDP program, which is loaded when it is needed first.
-    pub(super) fn early(&mut self) -> Result<BorrowedFd<'_>, OpenError> {
+    /// The descriptor of an XDP program, which is loaded when it is needed first.
+    pub(super) fn early(&mut self, name: &'static str) -> Result<BorrowedFd<'_>, OpenError> {
         let failed = |source| OpenError::Program {
-            program: early::PROGRAM,
+            program: name,
             source,
         };
-        let program = self.early_program()?;
+        let program = self.early_program(name)?;
         if program.fd().is_err() {
             load_program(|| program.load()).map_err(failed)?;
         }
         Ok(program.fd().map_err(failed)?.as_fd())
     }
 
-    /// The XDP program.
-    pub(super) fn early_program(&mut self) -> Result<&mut Xdp, OpenError> {
-        let program = self.object.program_mut(early::PROGRAM);
+    /// An XDP program.
+    pub(super) fn early_program(&mut self, name: &'static str) -> Result<&mut Xdp, OpenError> {
+        let program = self.object.program_mut(name);
         let program = program.and_then(|it| <&mut Xdp>::try_from(it).ok());
         program.ok_or(OpenError::Missing {
-            program: early::PROGRAM,
+            program: name,
             kind: "xdp",
         })
     }

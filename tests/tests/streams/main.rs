@@ -88,7 +88,15 @@ fn streams_arrive_by_xdp() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same walk where requests and answers leave by another device than they came by: by XDP where the driver of that device takes
+/// XDP behind the driver leaves packets to TC as it found them: backends here are reached there.
+#[test]
+fn streams_arrive_by_generic_xdp_and_tc() -> anyhow::Result<()> {
+    let stage = Stage::with_arguments("streamgeneric", Cni::RoutedVeth, &["--xdp", "generic"])?;
+    let walks = [Walk::Here, Walk::Node, Walk::Elsewhere, Walk::Hairpin];
+    streams_arrive(&stage, &walks, Offloads::Off, |_, _| SHORT)
+}
+
+/// Walk d where requests and answers leave by another device than they came by: by XDP where the driver of that device takes
 /// them, which that of a veth does as long as its other end has a program, and else by TC.
 #[test]
 fn streams_arrive_by_xdp_and_another_device() -> anyhow::Result<()> {
