@@ -77,47 +77,21 @@ struct Ask {
 /// Everything that runs. Dropped in this order.
 pub(crate) struct Stage {
     agent: Agent,
-    servers: Vec<Process>,
-    folder: TempDir,
+    _servers: Vec<Process>,
+    _folder: TempDir,
     pub(crate) cluster: Cluster,
 }
 
 impl Stage {
     /// Starts everything, with a network of each kind.
     pub(crate) fn new(name: &str) -> Self {
-        let cluster = Cluster::builder(name)
-            .node("a", |node| node.pod("near").pod("pod"))
-            .node("b", |node| node.pod("far"))
-            .client_outside("ext")
-            .build()
-            .unwrap();
-        for kind in Kind::ALL {
-            kind.make(&cluster);
-        }
-        let folder = tempfile::tempdir().unwrap();
-        write_manifests(folder.path(), &cluster);
-        let serve = |service: Service| {
-            let pod = cluster.pod(service.name);
-            pod.serve_everything(Via::Socket, TARGET).unwrap()
-        };
-        let servers = Service::ALL.map(serve).into();
-        Self {
-            agent: start(&cluster, folder.path(), "auto"),
-            servers,
-            folder,
-            cluster,
-        }
+        let cluster = cluster(name);
+        Self::on(cluster, "auto")
     }
 
     /// The same with XDP, where packets have their checksums, and their tags in them.
-    pub(crate) fn with_xdp(self) -> Self {
-        let Self {
-            agent,
-            servers,
-            folder,
-            cluster,
-        } = self;
-        drop(agent);
+    pub(crate) fn with_xdp(name: &str) -> Self {
+        let cluster = cluster(name);
         offloads::set(&cluster, Offloads::Off).unwrap();
         let ends = End::ALL.map(|end| end.host(&cluster).namespace());
         for namespace in ends.into_iter().chain([cluster.switch()]) {
@@ -132,10 +106,26 @@ impl Stage {
             };
             namespace.run(cables).unwrap().unwrap();
         }
+        Self::on(cluster, "generic")
+    }
+
+    fn on(cluster: Cluster, xdp: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write_manifests(folder.path(), &cluster);
+        let serve = |service: Service| {
+            let pod = cluster.pod(service.name);
+            pod.serve_everything(Via::Socket, TARGET).unwrap()
+        };
+        let servers = Service::ALL.map(serve).into();
+        let arguments = ["--nodeport-addresses=0.0.0.0/0,::/0", "--xdp", xdp];
+        let agent = cluster.node("a").start_agent(&AgentOptions {
+            arguments: arguments.map(str::to_owned).into(),
+            ..AgentOptions::manifests(folder.path())
+        });
         Self {
-            agent: start(&cluster, folder.path(), "generic"),
-            servers,
-            folder,
+            agent: agent.unwrap(),
+            _servers: servers,
+            _folder: folder,
             cluster,
         }
     }
@@ -241,13 +231,17 @@ impl Stage {
     }
 }
 
-fn start(cluster: &Cluster, manifests: &Path, xdp: &str) -> Agent {
-    let arguments = ["--nodeport-addresses=0.0.0.0/0,::/0", "--xdp", xdp];
-    let options = AgentOptions {
-        arguments: arguments.map(str::to_owned).into(),
-        ..AgentOptions::manifests(manifests)
-    };
-    cluster.node("a").start_agent(&options).unwrap()
+fn cluster(name: &str) -> Cluster {
+    let cluster = Cluster::builder(name)
+        .node("a", |node| node.pod("near").pod("pod"))
+        .node("b", |node| node.pod("far"))
+        .client_outside("ext")
+        .build()
+        .unwrap();
+    for kind in Kind::ALL {
+        kind.make(&cluster);
+    }
+    cluster
 }
 
 /// Asks one after another; answers what was wrong.
