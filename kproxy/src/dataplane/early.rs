@@ -106,20 +106,25 @@ impl Early {
         }
     }
 
-    /// Puts the program on an uplink, if that is wanted and works, and says so.
+    /// Puts the program on an uplink, if that is wanted, works, and nothing stands in the way, and says so.
     pub(super) fn attach(
         &self,
         programs: &mut Programs,
         index: u32,
         device: &str,
         hardware: bool,
+        obstacle: Option<&str>,
     ) -> Result<(), OpenError> {
         let way = self.mode.way(hardware);
         for other in Way::ALL.into_iter().filter(|other| Some(*other) != way) {
             remove_link(&self.pin(other, index))?;
         }
         let Some(way) = way else { return Ok(()) };
-        match self.put(programs, way, index) {
+        let put = match obstacle {
+            Some(obstacle) => Err(obstacle.to_owned()),
+            None => self.put(programs, way, index),
+        };
+        match put {
             Ok(()) => tracing::info!(device, "{way} XDP sends on what only passes through"),
             Err(reason) => {
                 remove_link(&self.pin(way, index))?;

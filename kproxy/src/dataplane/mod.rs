@@ -196,13 +196,21 @@ impl Dataplane {
     }
 
     /// Has XDP do its part on an uplink whose door is open, where that is wanted and works; `hardware` says whether the device has
-    /// a driver for something real. The log tells what came of it.
+    /// a driver for something real, and `obstacle` why XDP must not be there, if so: then it is taken off. The log tells what
+    /// came of it.
     ///
     /// # Errors
     ///
     /// When the kernel does not let go of a program.
-    pub fn accelerate(&mut self, index: u32, name: &str, hardware: bool) -> Result<(), OpenError> {
-        self.early.attach(&mut self.programs, index, name, hardware)
+    pub fn accelerate(
+        &mut self,
+        index: u32,
+        name: &str,
+        hardware: bool,
+        obstacle: Option<&str>,
+    ) -> Result<(), OpenError> {
+        self.early
+            .attach(&mut self.programs, index, name, hardware, obstacle)
     }
 
     /// Closes the door of a device. Nothing happens if there is none.

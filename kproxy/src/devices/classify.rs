@@ -41,7 +41,9 @@ pub enum Kind {
     Tun,
     /// A Linux bridge.
     Bridge,
-    /// NICs, bonds, VLANs, tunnels and all the rest.
+    /// Several NICs that are one. XDP runs in their drivers.
+    Bond,
+    /// NICs, VLANs, tunnels and all the rest.
     #[default]
     Other,
 }
@@ -195,7 +197,7 @@ fn is_pod(
                 && !addresses.iter().any(|prefix| prefix.joins_a_network())
         }
         Kind::Tun => link.master.is_some(),
-        Kind::Bridge | Kind::Other => false,
+        Kind::Bridge | Kind::Bond | Kind::Other => false,
     }
 }
 

@@ -12,6 +12,8 @@
     reason = "netlink has hundreds of messages and attributes, and more with every kernel; a handful matters here"
 )]
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
@@ -26,9 +28,10 @@ use tokio::task::JoinSet;
 use super::features::{Drivers, Features};
 use super::listing::Lister;
 use super::message::{Message, parse, touches_default_route};
+use super::offloads::{Changes, Offloads};
 use super::patterns::Rules;
 use super::table::{Change, Table};
-use super::{Addresses, Event};
+use super::{Addresses, Event, untagging};
 
 /// What the kernel may queue while we are busy, in bytes; it grants no more than `net.core.rmem_max`.
 pub(super) const EVENT_QUEUE: usize = 4 << 20;
@@ -48,14 +51,18 @@ pub async fn follow(
 ) -> Result<()> {
     let mut table = Table::new(rules);
     let drivers = Drivers::find();
+    let offloads = Offloads::find();
     loop {
         // Dropping the set ends the sockets' tasks.
         let mut tasks = JoinSet::new();
         let mut events = subscribe(&mut tasks)?;
         let mut features = drivers.subscribe(&mut tasks)?;
+        let mut offload_changes = offloads.subscribe(&mut tasks)?;
         let lister = Lister::open(&mut tasks)?;
         let mut listing = lister.everything().await?;
         listing.extend(drivers.list(&mut tasks).await);
+        let asked = listed_deciding(&listing);
+        listing.extend(offloads.ask(asked).await);
         let changes = table.replace(listing);
         tell_addresses(&table, &addresses);
         if !send(&sender, changes).await || sender.send(Event::Listed).await.is_err() {
@@ -63,8 +70,8 @@ pub async fn follow(
         }
         match follow_events(
             &mut table,
-            (&mut events, &mut features),
-            &lister,
+            (&mut events, &mut features, &mut offload_changes),
+            (&lister, offloads),
             &sender,
             &addresses,
         )
@@ -86,8 +93,8 @@ enum End {
 
 async fn follow_events(
     table: &mut Table,
-    (events, features): (&mut Events, &mut Features),
-    lister: &Lister,
+    (events, features, offload_changes): (&mut Events, &mut Features, &mut Changes),
+    (lister, offloads): (&Lister, Offloads),
     sender: &Sender<Event>,
     addresses: &watch::Sender<Option<Addresses>>,
 ) -> Result<End> {
@@ -95,24 +102,43 @@ async fn follow_events(
         let told = tokio::select! {
             event = events.next() => read(event, lister).await?,
             told = features.next() => told?,
+            told = offload_changes.next() => told?,
         };
-        let message = match told {
-            Told::News(message) => message,
-            Told::Nothing => continue,
+        let messages = match told {
+            Told::News(message) => {
+                let mut messages = offloads.ask(table.asks_for(&message)).await;
+                messages.push(message);
+                messages
+            }
+            Told::Features(index) if table.depends_on(index) => offloads.ask([index].into()).await,
+            Told::Features(_) | Told::Nothing => continue,
             Told::Lost => return Ok(End::EventsLost),
         };
-        let changes = table.apply(message);
-        // Before the doors: whoever opens them may be busy for a while.
-        tell_addresses(table, addresses);
-        if !send(sender, changes).await {
-            return Ok(End::NobodyListens);
+        for message in messages {
+            let changes = table.apply(message);
+            // Before the doors: whoever opens them may be busy for a while.
+            tell_addresses(table, addresses);
+            if !send(sender, changes).await {
+                return Ok(End::NobodyListens);
+            }
         }
     }
+}
+
+/// Of which devices of a listing the drivers must be asked what they do with VLANs' tags.
+fn listed_deciding(listing: &[Message]) -> BTreeSet<u32> {
+    let links = listing.iter().filter_map(|message| match message {
+        Message::Link(link) => Some(link),
+        _ => None,
+    });
+    untagging::deciding(&links.collect::<Vec<_>>())
 }
 
 /// What a socket for events has told.
 pub(super) enum Told {
     News(Message),
+    /// That a driver does something else with this device's packets than before.
+    Features(u32),
     /// Nothing that matters here.
     Nothing,
     /// That there was more.

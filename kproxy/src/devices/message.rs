@@ -51,6 +51,13 @@ pub enum Message {
         /// Whether it sends what is redirected to it.
         sends: bool,
     },
+    /// What a driver does with VLANs' tags.
+    Untags {
+        /// The device.
+        index: u32,
+        /// Those that it takes off before XDP.
+        tags: BTreeSet<Tag>,
+    },
 }
 
 /// Reads a message about a device or an address; `None` for every other.
@@ -186,6 +193,7 @@ fn parse_kind(infos: &[LinkInfo]) -> Kind {
         Some(InfoKind::Netkit) => Kind::Netkit,
         Some(InfoKind::Tun) => Kind::Tun,
         Some(InfoKind::Bridge) => Kind::Bridge,
+        Some(InfoKind::Bond) => Kind::Bond,
         _ => Kind::Other,
     }
 }

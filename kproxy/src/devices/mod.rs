@@ -5,6 +5,7 @@
 //! * [`table`]: everything known about this network namespace's devices, and what changed
 //! * [`message`]: netlink messages as that table wants them
 //! * [`mod@features`]: what drivers do for XDP, which has a netlink of its own
+//! * `offloads`: what they do with VLANs' tags, which has another one; `untagging`: what that means for XDP
 //! * [`mod@follow`]: the netlink sockets, and `generic` those of generic netlink
 //!
 //! Attaching programs is not done here: whoever owns the data plane acts on the [`Event`]s and [`Addresses`].
@@ -19,13 +20,16 @@ pub mod follow;
 mod generic;
 mod listing;
 pub mod message;
+mod offloads;
 pub mod patterns;
 pub mod table;
+mod untagging;
 
 pub use classify::{Door, Kind, Link, Peer, Prefix, Tag, Tagged};
 pub use follow::follow;
 pub use patterns::{PatternError, Patterns, Rules};
 pub use table::{Change, Device};
+pub use untagging::Untagging;
 
 /// The addresses of this network namespace, as of now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use std::fmt;
 
 use kproxy_common::{Address, Family, Vlan};
 
-use super::classify::{Door, Facts, Kind, Link, Peer, Prefix, classify};
+use super::classify::{Door, Facts, Kind, Link, Peer, Prefix, Tag, classify};
 use super::message::Message;
 use super::patterns::Rules;
+use super::untagging::{self, Untagging};
 use super::{Addresses, Named};
 
 /// A device that programs can be attached to.
@@ -21,6 +22,8 @@ pub struct Device {
     pub name: String,
     /// Whether there is a driver of a device behind it, and no software alone.
     pub hardware: bool,
+    /// Who takes the tags of its VLANs off before XDP; as long as there is somebody, it is not for XDP.
+    pub untagged_by: Vec<Untagging>,
 }
 
 impl fmt::Display for Device {
@@ -32,8 +35,8 @@ impl fmt::Display for Device {
 /// A door opened or closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The device is this door now. Told again for every device after events were lost, because a device may have
-    /// been replaced by another with the same index meanwhile.
+    /// The device is this door now. Told again when it is another one for XDP, and for every device after events were
+    /// lost, because a device may have been replaced by another with the same index meanwhile.
     Attached {
         /// The device.
         device: Device,
@@ -59,6 +62,8 @@ pub struct Table {
     default_routes: BTreeSet<u32>,
     /// Whose drivers send what XDP redirects to them.
     xdp_senders: BTreeSet<u32>,
+    /// Whose drivers take VLANs' tags off, as far as it was asked for.
+    untags: BTreeMap<u32, BTreeSet<Tag>>,
     doors: BTreeMap<u32, (Device, Door)>,
 }
 
@@ -86,11 +91,9 @@ impl Table {
             }
         }
         for (device, door) in doors.values() {
-            if self
-                .doors
-                .get(&device.index)
-                .is_none_or(|(_, before)| before != door)
-            {
+            let is_the_same =
+                |(before, was): &(Device, Door)| was == door && before.untagged_by == device.untagged_by;
+            if !self.doors.get(&device.index).is_some_and(is_the_same) {
                 changes.push(Change::Attached {
                     device: device.clone(),
                     door: *door,
@@ -107,6 +110,7 @@ impl Table {
         self.addresses.clear();
         self.default_routes.clear();
         self.xdp_senders.clear();
+        self.untags.clear();
         for message in listing {
             self.take_in(message);
         }
@@ -126,6 +130,40 @@ impl Table {
         let changes = closed.chain(open).collect();
         self.doors = doors;
         changes
+    }
+
+    /// Of which devices the drivers must be asked what they do with VLANs' tags, before this is taken in.
+    #[must_use]
+    pub fn asks_for(&self, message: &Message) -> BTreeSet<u32> {
+        let Message::Link(link) = message else {
+            return BTreeSet::new();
+        };
+        let belongs = |link: &Link| (link.vlan, link.master);
+        let known = self.links.get(&link.index);
+        if known.is_some_and(|known| belongs(known) == belongs(link)) {
+            return BTreeSet::new();
+        }
+        // What carries it, and whatever else is a port there.
+        let carriers = [link.vlan.map(|tagged| tagged.parent), link.master];
+        let concerns = |one: &&Link| {
+            let places = [Some(one.index), one.master];
+            carriers
+                .iter()
+                .flatten()
+                .any(|carrier| places.contains(&Some(*carrier)))
+        };
+        let others = self.links.values().filter(|other| other.index != link.index);
+        let links: Vec<&Link> = others.chain([link]).collect();
+        let concerned = links.iter().copied().filter(concerns);
+        let concerned: BTreeSet<u32> = concerned.map(|one| one.index).collect();
+        &untagging::deciding(&links) & &concerned
+    }
+
+    /// Whether it matters what a driver does with VLANs' tags.
+    #[must_use]
+    pub fn depends_on(&self, index: u32) -> bool {
+        let links: Vec<&Link> = self.links.values().collect();
+        untagging::deciding(&links).contains(&index)
     }
 
     /// Every address that is bound to a device, and which devices have which.
@@ -186,6 +224,7 @@ impl Table {
             Message::DefaultRoutes(devices) => self.default_routes = devices,
             Message::Xdp { index, sends: true } => drop(self.xdp_senders.insert(index)),
             Message::Xdp { index, sends: false } => drop(self.xdp_senders.remove(&index)),
+            Message::Untags { index, tags } => drop(self.untags.insert(index, tags)),
         }
     }
 
@@ -194,6 +233,7 @@ impl Table {
     fn remove(&mut self, index: u32, moved: bool) {
         self.links.remove(&index);
         self.addresses.remove(&index);
+        self.untags.remove(&index);
         for link in self.links.values_mut() {
             if link.peer == Peer::Here(index) {
                 link.peer = if moved { Peer::Elsewhere } else { Peer::Unknown };
@@ -219,6 +259,7 @@ impl Table {
     fn classify_with(&self, carriers: &BTreeSet<u32>) -> BTreeMap<u32, (Device, Door)> {
         let (bridges, others): (Vec<_>, Vec<_>) =
             self.links.values().partition(|link| link.kind == Kind::Bridge);
+        let carried = untagging::carried(self.links.values());
         let mut doors = BTreeMap::new();
         let mut joining_pods = BTreeSet::new();
         // A bridge depends on its ports.
@@ -239,6 +280,9 @@ impl Table {
                             index: link.index,
                             name: link.name.clone(),
                             hardware: link.hardware,
+                            untagged_by: carried
+                                .get(&link.index)
+                                .map_or_else(Vec::new, |tags| self.untagging(link, tags)),
                         },
                         door,
                     ),
@@ -246,6 +290,19 @@ impl Table {
             }
         }
         doors
+    }
+
+    /// Who takes these tags off a device's packets.
+    fn untagging(&self, device: &Link, tags: &BTreeSet<Tag>) -> Vec<Untagging> {
+        let receivers = untagging::receivers(self.links.values(), device);
+        let untagging = receivers.flat_map(|receiver| {
+            let taken = self.untags.get(&receiver.index).into_iter().flatten();
+            taken.filter(|tag| tags.contains(tag)).map(|tag| Untagging {
+                device: receiver.name.clone(),
+                tag: *tag,
+            })
+        });
+        untagging.collect()
     }
 
     fn classify_link(&self, link: &Link, joins_pods: bool, carries_uplink: bool) -> Door {

@@ -29,7 +29,7 @@ fn place(xdp: XdpMode) -> Place {
 fn open_uplink(dataplane: &mut Dataplane, name: &str, hardware: bool) {
     let index = index(name);
     dataplane.attach(DeviceDoor::Uplink, index, name).unwrap();
-    dataplane.accelerate(index, name, hardware).unwrap();
+    dataplane.accelerate(index, name, hardware, None).unwrap();
 }
 
 fn early(place: &Place) -> Vec<String> {
@@ -112,6 +112,21 @@ fn a_device_that_refuses_xdp_keeps_its_door() {
             .iter()
             .any(|name| name.ends_with(&index("br0").to_string()))
     );
+}
+
+#[test]
+fn xdp_goes_where_something_stands_in_its_way_and_comes_again() {
+    let nic = cable();
+    let place = place(XdpMode::Native);
+    let (mut dataplane, _) = place.open();
+    let mut accelerate = |obstacle| {
+        dataplane.accelerate(nic, "nic0", false, obstacle).unwrap();
+        early(&place).len()
+    };
+    assert_eq!(accelerate(Some("tags")), 0);
+    assert_eq!(accelerate(None), 1);
+    assert_eq!(accelerate(Some("tags")), 0, "it is taken off");
+    assert_eq!(accelerate(None), 1);
 }
 
 #[test]

@@ -105,9 +105,11 @@ impl Doors {
     }
 
     fn open(&mut self, device: Device, door: DeviceDoor, now: Instant, kernel: &mut impl Kernel) {
-        self.open.insert(device.index, door);
+        let was_open =
+            self.open.insert(device.index, door) == Some(door) && !self.failed.contains_key(&device.index);
         let name = name(door);
         match kernel.attach(door, &device) {
+            Ok(true) if was_open => tracing::debug!(%device, "{name} open, once more"),
             Ok(true) => {
                 tracing::info!(%device, "{name} open");
                 self.failed.remove(&device.index);

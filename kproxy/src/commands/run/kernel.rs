@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::dataplane::{Dataplane, DeviceDoor};
-use crate::devices::Device;
+use crate::devices::{Device, Untagging};
 use crate::plan::{MapContents, Plan};
 use crate::sockets::Sweeper;
 
@@ -49,12 +49,16 @@ impl Kernel for Hands {
             index,
             name,
             hardware,
+            untagged_by,
         } = device;
+        let obstacle = Untagging::obstacle(untagged_by);
         let opened = self
             .dataplane
             .attach(door, *index, name)
             .and_then(|()| match door {
-                DeviceDoor::Uplink => self.dataplane.accelerate(*index, name, *hardware),
+                DeviceDoor::Uplink => self
+                    .dataplane
+                    .accelerate(*index, name, *hardware, obstacle.as_deref()),
                 DeviceDoor::Pod | DeviceDoor::BareUplink => Ok(()),
             });
         match opened {

@@ -1,5 +1,6 @@
 //! Devices that come, change and go.
 
+mod untagging;
 mod vlans;
 
 use super::*;
@@ -39,6 +40,7 @@ fn attached(index: u32, name: &str, door: Door) -> Change {
             index,
             name: name.into(),
             hardware: false,
+            untagged_by: vec![],
         },
         door,
     }
@@ -50,6 +52,7 @@ fn detached(index: u32, name: &str, door: Door) -> Change {
             index,
             name: name.into(),
             hardware: false,
+            untagged_by: vec![],
         },
         door,
     }

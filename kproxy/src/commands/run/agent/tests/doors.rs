@@ -16,6 +16,7 @@ fn doors_follow_devices_before_anything_is_synced() {
         index,
         name: format!("pod{index}"),
         hardware: false,
+        untagged_by: vec![],
     };
     let attached = |index, door| {
         DeviceEvent::Changed(DeviceChange::Attached {
@@ -53,6 +54,7 @@ fn doors_are_tried_again_one_at_a_time() {
             index,
             name: format!("pod{index}"),
             hardware: false,
+            untagged_by: vec![],
         };
         agent.take_in_device(DeviceEvent::Changed(DeviceChange::Attached {
             device,
@@ -87,6 +89,7 @@ async fn a_change_of_a_service_waits_for_one_door_at_most() {
             index,
             name: format!("pod{index}"),
             hardware: false,
+            untagged_by: vec![],
         };
         let door = Door::Pod;
         let attached = DeviceEvent::Changed(DeviceChange::Attached { device, door });
