@@ -211,6 +211,11 @@ fn drivers_are_asked_when_a_vlan_comes() {
         ("a VLAN of a bridge", customer(14, 4), vec![4]),
         ("a pod on it", pod(15), vec![4]),
         ("a NIC", link(nic(16, "eth5")), vec![]),
+        (
+            "it becomes a port",
+            link(port(16, "eth5", 3)),
+            vec![8, 9, 10, 12, 16],
+        ),
         ("an address", address(5), vec![]),
         ("a VLAN that goes", gone(6, false), vec![]),
     ];
@@ -220,5 +225,5 @@ fn drivers_are_asked_when_a_vlan_comes() {
         table.apply(event);
     }
     let deciding: Vec<_> = (1..20).filter(|index| table.depends_on(*index)).collect();
-    assert_eq!(deciding, [4, 5, 8, 9, 10, 12], "whose changes matter");
+    assert_eq!(deciding, [4, 5, 8, 9, 10, 12, 16], "whose changes matter");
 }
