@@ -46,26 +46,26 @@ const NEEDS_TCX: &str = "--skip pods::pod_doors_are_replaced_in_place --skip res
                          --skip succession::links_of_another_layout";
 
 /// What needs one more load of the programs, which takes long on an emulated processor.
-const QUICK_SKIPS: &str = "--skip silent_connections";
+const NEEDS_TIME: &str = "--skip silent_connections --skip tags_are_read_by_xdp";
 
 /// The commands, each of which ends with its own status.
 pub(super) fn steps(scope: Scope, kernel: &Kernel) -> Vec<String> {
     let test = |name: &str, arguments: &str| format!("/target/debug/deps/{name} {arguments}");
     let check = "/target/debug/kproxy check".to_owned();
-    let links = test("links", "--ignored");
     match scope {
         Scope::Quick => {
             let part = format!(
                 "KPROXY_ACCEPTANCE_EVERY=60 {}",
-                test("acceptance_kernel", QUICK_SKIPS)
+                test("acceptance_kernel", NEEDS_TIME)
             );
+            let links = test("links", &format!("--ignored {NEEDS_TIME}"));
             vec![check, part, links]
         }
         Scope::Full => {
             let skipped = if kernel.has_tcx { "" } else { NEEDS_TCX };
             vec![
                 check,
-                links,
+                test("links", "--ignored --test-threads=1"),
                 test("clsact", "--test-threads=1"),
                 test("dataplane", &format!("--test-threads=2 {skipped}")),
                 test("stale_udp", "--test-threads=1"),
