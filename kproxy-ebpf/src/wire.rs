@@ -37,9 +37,7 @@ const V6_FRAGMENT: u32 = 0x0000_fff9_u32.to_be();
 /// The fragment offset.
 const V6_FRAGMENT_OFFSET: u32 = 0x0000_fff8_u32.to_be();
 
-/// IPv4 with all options: no more of a network header is readable from the start ...
-const V4_LONGEST: usize = 60;
-/// ... and no more of a transport header is read: TCP's without options.
+/// No more of a transport header is read: TCP's without options.
 const TRANSPORT: usize = 20;
 
 const AUTHENTICATION_HEADER: Protocol = Protocol::new(IpProto::Ah as u8);
@@ -177,6 +175,16 @@ fn payload<P: Packet>(packet: &P, said: u32, header: usize) -> Option<u16> {
     packet.has(header as u32 + said).then_some(said as u16)
 }
 
+/// How much of a packet is read of headers without options: what must be readable from the start.
+#[must_use]
+#[inline(always)]
+pub const fn headers(ethertype: u16) -> usize {
+    match ethertype {
+        ETHERTYPE_IPV6 => Ipv6Hdr::LEN + TRANSPORT,
+        _ => Ipv4Hdr::LEN + TRANSPORT,
+    }
+}
+
 /// Reads the network header. `None` for whatever is not IP or not whole, and for IPv4-mapped addresses in an IPv6 header, which
 /// the kernel drops as well (`ip6_rcv_core`): here they would be another family's.
 #[inline(always)]
@@ -250,7 +258,7 @@ pub fn read<P: Packet>(packet: &mut P, network: &mut Network) -> bool {
     match parse(packet) {
         Some(found) => {
             *network = found;
-            if usize::from(found.length) > V4_LONGEST {
+            if found.has_options() {
                 packet.reach(found.transport::<P>() + TRANSPORT);
             }
             true

@@ -12,13 +12,11 @@ use bytemuck::Pod;
 use kproxy_common::{DeviceIndex, Nanoseconds, Tuple};
 use kproxy_ebpf::checksum::Difference;
 use kproxy_ebpf::packet::{BY_FRAGS, ChecksumChange};
-use kproxy_ebpf::{NoWay, Packet, Way};
+use kproxy_ebpf::{NoWay, Packet, Way, wire};
 
 use super::way;
 use super::{ETHERNET, local_socket};
 
-/// The most that is read of a packet's headers behind the link's: IPv4 with all options, TCP without.
-const HEADERS: usize = 60 + 20;
 /// `skb->pkt_type` of a packet that came in for this machine.
 const PACKET_HOST: u32 = 0;
 /// What `skb->tc_index` of a packet is that the way in has sent on, for the way out to know. No packet comes into the node with an
@@ -38,12 +36,20 @@ pub(crate) struct SkbPacket<'a, const LINK: usize> {
 }
 
 impl<'a, const LINK: usize> SkbPacket<'a, LINK> {
-    /// Wraps a context. Headers that lie in page fragments are pulled into the linear part, where they can be read.
+    /// Wraps a context. Headers that lie in page fragments are pulled into the linear part, where they can be read, and no more than
+    /// those: to pull a byte of what a socket has sent and keeps itself (TCP) is to copy all that is linear.
     #[inline(always)]
     pub(crate) fn new(context: &'a TcContext) -> Self {
         let mut packet = Self { context };
-        packet.reach(LINK + HEADERS);
+        packet.reach(LINK + wire::headers(packet.protocol()));
         packet
+    }
+
+    /// The ethertype, by the kernel's word: what comes in accelerated has its VLAN tag beside it.
+    #[inline(always)]
+    fn protocol(&self) -> u16 {
+        // SAFETY: the context is the hook's own and this is a plain field.
+        unsafe { (*self.context.skb.skb).protocol as u16 }
     }
 
     /// Whether a packet that leaves is one that the way in has sent on, translated.
@@ -178,11 +184,9 @@ impl<const LINK: usize> Packet for SkbPacket<'_, LINK> {
         true
     }
 
-    /// The kernel's word for it: what comes in accelerated has its VLAN tag beside it.
     #[inline(always)]
     fn ethertype(&self) -> Option<u16> {
-        // SAFETY: the context is the hook's own and this is a plain field.
-        Some(unsafe { (*self.context.skb.skb).protocol } as u16)
+        Some(self.protocol())
     }
 
     #[inline(always)]
