@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::contender::INSIDE;
 use crate::samples::{Metric, Samples};
-use crate::stage::{CLIENT, Stage};
+use crate::stage::Stage;
 use crate::worker::Said;
 
 /// One turn of every contender that has a stage; who comes first changes from round to round.
@@ -19,7 +19,7 @@ pub(crate) fn round(
         let Some((_, stage)) = stages.iter().find(|(it, _)| *it == contender.translator) else {
             continue;
         };
-        let client = stage.cluster.pod(CLIENT);
+        let client = stage.client(contender.via);
         let run = |part: &str| -> anyhow::Result<Said> {
             let words = [
                 part.to_owned(),

@@ -1,4 +1,4 @@
-//! A contender's own cluster: the node under test with two pods, a node with one more, and a client outside. Every contender has
+//! A contender's own cluster: the node under test with three pods, a node with one more, and a client outside. Every contender has
 //! one of the same shape, so that nothing has to be torn down between rounds.
 
 use std::net::SocketAddr;
@@ -34,7 +34,10 @@ pub(crate) struct Stage {
 }
 
 pub(crate) const NODE: &str = "under";
-pub(crate) const CLIENT: &str = "client";
+/// Asks by its sockets ...
+const CLIENT: &str = "client";
+/// ... and one that no hook of a socket sees, as in a sandboxed runtime. A pod is one or the other.
+const APART: &str = "apart";
 pub(crate) const NEAR: &str = "near";
 pub(crate) const FAR: &str = "far";
 pub(crate) const OUTSIDE: &str = "ext";
@@ -48,7 +51,7 @@ impl Stage {
         kube_proxy: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let cluster = Cluster::builder(translator.cluster())
-            .node(NODE, |node| node.pod(CLIENT).pod(NEAR))
+            .node(NODE, |node| node.pod(CLIENT).pod(APART).pod(NEAR))
             .node("other", |node| node.pod(FAR))
             .client_outside(OUTSIDE)
             .build()?;
@@ -123,6 +126,14 @@ impl Stage {
         }
     }
 
+    /// The pod that asks in this way.
+    pub(crate) fn client(&self, via: Via) -> &Host {
+        self.cluster.pod(match via {
+            Via::Socket => CLIENT,
+            Via::Packet => APART,
+        })
+    }
+
     /// The node under test.
     pub(crate) fn node(&self) -> &Host {
         self.cluster.node(NODE).host()
@@ -167,7 +178,7 @@ impl Stage {
 
     /// A wrong contender would be a fast one.
     fn check(&self) -> anyhow::Result<()> {
-        let (client, outside) = (self.cluster.pod(CLIENT), self.cluster.client(OUTSIDE));
+        let (client, outside) = (self.client(Via::Packet), self.cluster.client(OUTSIDE));
         let near = ["connect".to_owned(), self.near().to_string(), "1".to_owned()];
         let far = [
             "greet".to_owned(),
@@ -204,7 +215,9 @@ fn serve(host: &Host, cpu: usize, flags: &[&str]) -> anyhow::Result<Process> {
 /// Settings that no contender profits from.
 fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     let ports = [("net/ipv4/ip_local_port_range".to_owned(), "10000 60999")];
-    cluster.pod(CLIENT).namespace().set_sysctls(&ports)?;
+    for client in [CLIENT, APART] {
+        cluster.pod(client).namespace().set_sysctls(&ports)?;
+    }
     let backlog = [("net/core/somaxconn".to_owned(), "65535")];
     cluster.pod(NEAR).namespace().set_sysctls(&backlog)?;
     for host in [cluster.client(OUTSIDE), cluster.pod(FAR)] {
