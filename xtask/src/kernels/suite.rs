@@ -46,7 +46,7 @@ const NEEDS_TCX: &str = "--skip pods::pod_doors_are_replaced_in_place --skip res
                          --skip succession::links_of_another_layout";
 
 /// What needs one more load of the programs, which takes long on an emulated processor.
-const NEEDS_TIME: &str = "--skip silent_connections --skip tags_are_read_by_xdp";
+const NEEDS_TIME: &str = "--skip silent_connections";
 
 /// The commands, each of which ends with its own status.
 pub(super) fn steps(scope: Scope, kernel: &Kernel) -> Vec<String> {
@@ -58,7 +58,7 @@ pub(super) fn steps(scope: Scope, kernel: &Kernel) -> Vec<String> {
                 "KPROXY_ACCEPTANCE_EVERY=60 {}",
                 test("acceptance_kernel", NEEDS_TIME)
             );
-            let links = test("links", &format!("--ignored {NEEDS_TIME}"));
+            let links = test("links", "--ignored --test-threads=1");
             vec![check, part, links]
         }
         Scope::Full => {
