@@ -1,5 +1,5 @@
-//! Who may answer translated flows, and which ports of the node were asked: what spares every other packet that leaves the
-//! node, or is for the node itself, a lookup among them.
+//! Who may answer translated flows, which ports of the node were asked, and which pods ask by packet: what spares every other packet
+//! that leaves the node, or is for the node itself or a pod, a lookup among them.
 
 use crate::address::{Address, Port, Protocol};
 use crate::check::check;
@@ -11,6 +11,17 @@ pub const PLACES: usize = 1 << 16;
 /// address, that a flow was recorded for since the map was made. Several may share a place, and none is ever taken back: it says who can be passed
 /// over, not who is there.
 pub type Answering = [u8; PLACES];
+
+/// The value of `ASKING`: not 0 at the [`place_of_client`] of each pod that a flow was recorded for at its door, in the same way.
+pub type Asking = [u8; PLACES];
+
+/// The place of a pod that asks.
+#[must_use]
+#[inline(always)]
+pub const fn place_of_client(address: &Address) -> u16 {
+    let mixed = check(address.halves());
+    (mixed >> 16 ^ mixed) as u16
+}
 
 /// The place of an address and port.
 #[must_use]

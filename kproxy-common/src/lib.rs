@@ -3,11 +3,12 @@
 //! * [`address`]: addresses, ports and protocols in network byte order
 //! * [`frontend`]: service addresses and the backend runs behind them
 //! * [`backend`]: one record per endpoint of a service port
+//! * [`gate`]: which addresses and ports need not be looked up at all
 //! * [`maglev`]: which slot a client's hash means
 //! * [`affinity`]: which backend a client was given last
 //! * [`range`]: who may ask a service, and where ClusterIPs come from
 //! * [`flow`]: translated connections, keyed by the tuple as seen on the wire
-//! * [`answering`]: who may answer them
+//! * [`answering`]: who may answer them, and who asks by packet
 //! * [`fragment`]: what became of the first fragments of datagrams
 //! * [`socket`]: what the socket door remembers about a socket
 //! * [`spare`]: source ports that nobody else on the node uses
@@ -39,6 +40,7 @@ pub mod device;
 pub mod flow;
 pub mod fragment;
 pub mod frontend;
+pub mod gate;
 pub mod maglev;
 pub mod maps;
 pub mod name;
@@ -50,7 +52,7 @@ pub mod spare;
 
 pub use address::{Address, Family, Port, Protocol};
 pub use affinity::{Affinity, AffinityKey};
-pub use answering::Answering;
+pub use answering::{Answering, Asking};
 pub use backend::{Backend, BackendFlags, BackendIndex, Epoch, Generation};
 pub use counter::{Counter, Door};
 pub use device::{Device, DeviceFlags, DeviceIndex, Vlan};

@@ -7,6 +7,8 @@ pub const LAYOUT_VERSION: u32 = 4;
 
 /// `hash`: [`crate::Address`] -> [`crate::AddressRole`].
 pub const ADDRESSES: &str = "ADDRESSES";
+/// `array`, mmap-able: [`crate::gate::Place::word`] -> eight [`crate::gate::Sign`]s.
+pub const GATE: &str = "GATE";
 /// `hash`: [`crate::FrontendKey`] -> [`crate::Frontend`].
 pub const FRONTENDS: &str = "FRONTENDS";
 /// `array`, mmap-able: `u32` -> [`crate::BackendIndex`].
@@ -19,6 +21,8 @@ pub const FLOWS: &str = "FLOWS";
 pub const FLOWS_NEW: &str = "FLOWS_NEW";
 /// `array` of one: [`crate::Answering`].
 pub const ANSWERING: &str = "ANSWERING";
+/// `array` of one: [`crate::Asking`].
+pub const ASKING: &str = "ASKING";
 /// Socket storage: [`crate::SocketPeer`].
 pub const SOCKET_PEERS: &str = "SOCKET_PEERS";
 /// `LRU hash`: [`crate::SocketFlowKey`] -> [`crate::SocketFlow`].
@@ -52,12 +56,14 @@ pub const COUNTERS: &str = "COUNTERS";
 /// Every map, in the order in which they are listed above.
 pub const ALL: &[&str] = &[
     ADDRESSES,
+    GATE,
     FRONTENDS,
     SLOTS,
     BACKENDS,
     FLOWS,
     FLOWS_NEW,
     ANSWERING,
+    ASKING,
     SOCKET_PEERS,
     SOCKET_FLOWS,
     AFFINITY,

@@ -86,6 +86,21 @@ impl AddressRange {
         }
     }
 
+    /// Its first address.
+    #[must_use]
+    pub fn first(&self) -> Address {
+        let (address, mask) = (self.address.words(), self.mask.words());
+        Address::from_words(core::array::from_fn(|word| address[word] & mask[word]))
+    }
+
+    /// How many bits its prefix has, in its own family.
+    #[must_use]
+    pub const fn length(&self) -> u32 {
+        let [high, low] = self.mask.halves();
+        let length = high.count_ones() + low.count_ones();
+        length.saturating_sub(mapped_length(self.address.family(), 0))
+    }
+
     /// Whether it contains nothing.
     #[must_use]
     #[inline(always)]
@@ -106,10 +121,7 @@ impl AddressRange {
 /// As a prefix of its own family: `10.96.0.0/12`.
 impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [high, low] = self.mask.halves();
-        let length = high.count_ones() + low.count_ones();
-        let mapped = mapped_length(self.address.family(), 0);
-        write!(f, "{}/{}", self.address, length.saturating_sub(mapped))
+        write!(f, "{}/{}", self.address, self.length())
     }
 }
 

@@ -40,7 +40,9 @@ pub struct Settings {
     /// it is not known, and then no process is taken for one.
     pub node_namespace: u64,
     /// Whether the kernel's route lookup names a source address (`BPF_FIB_LOOKUP_SRC`, Linux 6.7): 0 or 1.
-    pub route_source: u64,
+    pub route_source: u32,
+    /// What the programs note of flows, in bytes before lookups: see [`Settings::NOTES`].
+    pub notes: u32,
     /// Ports of the node's addresses that flows may take whose client's own port is taken.
     pub spare_ports: SparePorts,
     /// The families in which `NodePorts` are served on loopback addresses, to the node's own processes: see
@@ -58,9 +60,14 @@ impl Settings {
         touch_after: Nanoseconds::from_seconds(1),
         node_namespace: 0,
         route_source: 1,
+        notes: Self::NOTES,
         spare_ports: SparePorts::DEFAULT,
         loopback_node_ports: 0,
     };
+
+    /// Raised whenever programs note something more of each flow that they record and rely on it: what those of a lower number have
+    /// recorded is not noted. 1: [`Asking`](crate::Asking).
+    pub const NOTES: u32 = 1;
 
     /// What to set for these families.
     #[must_use]

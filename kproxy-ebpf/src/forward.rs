@@ -6,6 +6,7 @@ use kproxy_common::{
 
 use crate::begin;
 use crate::fragment;
+use crate::glance::{self, Glance};
 use crate::icmp;
 use crate::lookup::{self, Side, Vacancy};
 use crate::packet::{BY_FRAGS, Packet};
@@ -32,35 +33,47 @@ pub fn uplink_ingress<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch:
 
 #[inline(always)]
 fn enter<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch, door: Door) -> Verdict {
+    let read = match glance::enter(packet, tables, &mut scratch.segment) {
+        Glance::Passes => return Verdict::Bystander,
+        Glance::Plain { may_have_flow } => Ok(may_have_flow),
+        Glance::Other => read(packet, tables, scratch, door),
+    };
+    let verdict = match read {
+        Ok(may_have_flow) => request(packet, tables, scratch, (door, may_have_flow)),
+        Err(verdict) => verdict,
+    };
+    stays_here(packet, verdict).counted(tables, door)
+}
+
+/// Reads what is not plain, as far as it may be for a service: then the answer is whether it may have a flow.
+#[inline(always)]
+fn read<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    scratch: &mut Scratch,
+    door: Door,
+) -> Result<bool, Verdict> {
     if !wire::read(packet, &mut scratch.network) {
-        return Verdict::Bystander;
+        return Err(Verdict::Bystander);
     }
     let network = &scratch.network;
     let role = tables.address(&network.destination);
-    let verdict = if role.is_empty() {
-        stranger(packet, tables, network)
-    } else {
-        let readable = match parse::segment(packet, network) {
-            Ok(segment) if P::EARLY && segment.is_first_fragment() => Err(Verdict::Bystander),
-            Ok(segment) => {
-                scratch.segment = segment;
-                Ok(())
-            }
-            Err(NoTuple::Fragment) if P::EARLY => Err(Verdict::Bystander),
-            Err(NoTuple::OtherProtocol) if network.is_icmp() => {
-                let decided = icmp::enter(packet, tables, scratch, (door, role));
-                Err(decided
-                    .unwrap_or_else(|| without_tuple(tables, &scratch.network, role, NoTuple::OtherProtocol)))
-            }
-            Err(NoTuple::Fragment) => fragment::follow(tables, scratch, role),
-            Err(reason) => Err(without_tuple(tables, network, role, reason)),
-        };
-        match readable {
-            Ok(()) => request(packet, tables, scratch, (door, role)),
-            Err(verdict) => verdict,
+    if role.is_empty() {
+        return Err(stranger(packet, tables, network));
+    }
+    match parse::segment(packet, network) {
+        Ok(segment) if P::EARLY && segment.is_first_fragment() => return Err(Verdict::Bystander),
+        Ok(segment) => scratch.segment = segment,
+        Err(NoTuple::Fragment) if P::EARLY => return Err(Verdict::Bystander),
+        Err(NoTuple::OtherProtocol) if network.is_icmp() => {
+            let decided = icmp::enter(packet, tables, scratch, (door, role));
+            return Err(decided
+                .unwrap_or_else(|| without_tuple(tables, &scratch.network, role, NoTuple::OtherProtocol)));
         }
-    };
-    stays_here(packet, verdict).counted(tables, door)
+        Err(NoTuple::Fragment) => fragment::follow(tables, scratch, role)?,
+        Err(reason) => return Err(without_tuple(tables, network, role, reason)),
+    }
+    Ok(is_of_service(role) || glance::enters_with_flow(tables, &scratch.segment.tuple))
 }
 
 /// The verdict, if this hook is the one that carries it out.
@@ -76,17 +89,36 @@ fn stays_here<P: Packet>(packet: &P, verdict: Verdict) -> Verdict {
     if is_others { Verdict::Bystander } else { verdict }
 }
 
-/// A packet to an address that is neither a service's nor the node's.
+/// A packet that is not plain, to an address that is neither a service's nor the node's.
 #[inline(always)]
 fn stranger<P: Packet, T: Tables>(packet: &P, tables: &T, network: &Network) -> Verdict {
     if !lookup::is_in_service_cidr(tables, &network.destination) {
         return Verdict::Bystander;
     }
     match parse::segment(packet, network) {
-        // A connection that is older than the range it is in goes on.
-        Ok(segment) if !segment.begins() => Verdict::Bystander,
-        Ok(_) | Err(NoTuple::OtherProtocol | NoTuple::Fragment) => Verdict::DropUnallocated,
+        Ok(segment) => stranger_begins(&segment),
+        Err(NoTuple::OtherProtocol | NoTuple::Fragment) => Verdict::DropUnallocated,
         Err(NoTuple::Truncated) => Verdict::Bystander,
+    }
+}
+
+/// A packet to such an address that may begin something, or not.
+#[inline(always)]
+fn unallocated<T: Tables>(tables: &T, segment: &Segment) -> Verdict {
+    if lookup::is_in_service_cidr(tables, &segment.tuple.destination) {
+        stranger_begins(segment)
+    } else {
+        Verdict::Bystander
+    }
+}
+
+/// A connection that is older than the range it is in goes on.
+#[inline(always)]
+fn stranger_begins(segment: &Segment) -> Verdict {
+    if segment.begins() {
+        Verdict::DropUnallocated
+    } else {
+        Verdict::Bystander
     }
 }
 
@@ -106,9 +138,9 @@ fn request<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     Scratch { segment, work, .. }: &mut Scratch,
-    (door, role): (Door, AddressRole),
+    (door, may_have_flow): (Door, bool),
 ) -> Verdict {
-    let known = if may_have_flow(tables, role, &segment.tuple) {
+    let known = if may_have_flow {
         work.now = tables.now();
         known::<P, T>(tables, segment, door, work)
     } else {
@@ -117,7 +149,7 @@ fn request<P: Packet, T: Tables>(
     let decided = match known {
         Some(verdict) => verdict,
         None if segment.is_later_fragment() => Verdict::DropFragment,
-        None => begin(packet, tables, work, segment, (door, role)),
+        None => begin(packet, tables, work, segment, door),
     };
     let verdict = if matches!(decided, Verdict::New | Verdict::Established | Verdict::Reply) {
         finish(packet, segment, (door, &work.flow, work.now), decided)
@@ -128,19 +160,6 @@ fn request<P: Packet, T: Tables>(
         fragment::note(tables, segment, &mut work.datagram, verdict);
     }
     verdict
-}
-
-/// Whether a packet may have a flow. Most of what the node gets itself has none, which costs it two bytes: nobody was asked
-/// here, and nobody answers there.
-#[inline(always)]
-fn may_have_flow<T: Tables>(tables: &T, role: AddressRole, tuple: &Tuple) -> bool {
-    is_of_service(role)
-        || tables.is_answering(answering::place(
-            &tuple.destination,
-            tuple.destination_port,
-            tuple.protocol,
-        ))
-        || tables.is_answering(answering::place(&tuple.source, tuple.source_port, tuple.protocol))
 }
 
 /// Whether an address is a service's, and not only the node's.
@@ -204,8 +223,12 @@ fn begin<P: Packet, T: Tables>(
     tables: &T,
     work: &mut Work,
     segment: &Segment,
-    (door, role): (Door, AddressRole),
+    door: Door,
 ) -> Verdict {
+    let role = tables.address(&segment.tuple.destination);
+    if role.is_empty() {
+        return unallocated(tables, segment);
+    }
     // The middle of a connection to the node itself: most of what comes in from outside.
     if !segment.begins() && !is_of_service(role) {
         return Verdict::Bystander;
@@ -238,6 +261,7 @@ fn from_pod<T: Tables>(
     if is_nobodys(tables, &segment.tuple.source) {
         return Err(Verdict::DropMartian);
     }
+    tables.note_asking(answering::place_of_client(&segment.tuple.source));
     ports::record(tables, door, work, &segment.tuple, true)
 }
 

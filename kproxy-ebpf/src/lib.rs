@@ -6,6 +6,7 @@
 //!
 //! Requests go down this list, one module per step:
 //!
+//! * [`glance`]: who passes by, told by a few bytes
 //! * [`wire`]: network headers, the only place that knows IPv4 from IPv6
 //! * [`parse`]: transport headers, the tuple that flows are keyed by
 //! * [`track`]: flows and their life cycle
@@ -36,6 +37,7 @@ pub mod checksum;
 pub mod crc32c;
 pub mod forward;
 pub mod fragment;
+pub mod glance;
 pub mod icmp;
 pub mod lookup;
 pub mod own;

@@ -1,8 +1,9 @@
 //! Answers that leave: to a pod by its door, to a client outside by an uplink.
 
-use kproxy_common::{Door, Flow, FlowState, Tuple, answering};
+use kproxy_common::{Door, Flow, FlowState};
 
 use crate::fragment;
+use crate::glance::{self, Glance};
 use crate::icmp;
 use crate::own;
 use crate::packet::Packet;
@@ -28,27 +29,17 @@ pub fn uplink_egress<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: 
 
 #[inline(always)]
 fn leave<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch, door: Door) -> Verdict {
-    if !wire::read(packet, &mut scratch.network) {
-        return Verdict::Bystander;
-    }
-    match parse::segment(packet, &scratch.network) {
-        Ok(segment) => scratch.segment = segment,
-        Err(NoTuple::Fragment) => {
-            if let Err(verdict) = fragment::follow_out(tables, scratch) {
+    let of_node = door == Door::UplinkEgress && packet.is_of_node();
+    match glance::leave(packet, tables, (door, of_node), &mut scratch.segment) {
+        Glance::Passes => return Verdict::Bystander,
+        Glance::Plain { .. } => (),
+        Glance::Other => {
+            if let Err(verdict) = read(packet, tables, scratch, (door, of_node)) {
                 return verdict.counted(tables, door);
             }
         }
-        Err(NoTuple::OtherProtocol) if scratch.network.is_icmp() => {
-            let verdict = icmp::leave(packet, tables, scratch, door).unwrap_or(Verdict::Bystander);
-            return verdict.counted(tables, door);
-        }
-        Err(NoTuple::OtherProtocol | NoTuple::Truncated) => return Verdict::Bystander,
     }
     let Scratch { segment, work, .. } = scratch;
-    let of_node = door == Door::UplinkEgress && packet.is_of_node();
-    if !may_have_flow(tables, &segment.tuple, of_node) {
-        return Verdict::Bystander;
-    }
     let now = tables.now();
     // Both maps: the answer to a connection that was forgotten and begun again in its middle is no SYN, and yet its
     // entry is in `FLOWS_NEW`.
@@ -80,18 +71,30 @@ fn leave<P: Packet, T: Tables>(packet: &mut P, tables: &T, scratch: &mut Scratch
     verdict.counted(tables, door)
 }
 
-/// Whether a packet may have a flow, at the price of a byte or two: it comes from a backend, or goes from the node itself to
-/// one.
+/// Reads what is not plain, as far as it may have a flow.
 #[inline(always)]
-fn may_have_flow<T: Tables>(tables: &T, tuple: &Tuple, of_node: bool) -> bool {
-    let Tuple {
-        source,
-        destination,
-        protocol,
-        ..
-    } = tuple;
-    tables.is_answering(answering::place(source, tuple.source_port, *protocol))
-        || of_node && tables.is_answering(answering::place(destination, tuple.destination_port, *protocol))
+fn read<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    scratch: &mut Scratch,
+    (door, of_node): (Door, bool),
+) -> Result<(), Verdict> {
+    if !wire::read(packet, &mut scratch.network) {
+        return Err(Verdict::Bystander);
+    }
+    match parse::segment(packet, &scratch.network) {
+        Ok(segment) => scratch.segment = segment,
+        Err(NoTuple::Fragment) => fragment::follow_out(tables, scratch)?,
+        Err(NoTuple::OtherProtocol) if scratch.network.is_icmp() => {
+            return Err(icmp::leave(packet, tables, scratch, door).unwrap_or(Verdict::Bystander));
+        }
+        Err(NoTuple::OtherProtocol | NoTuple::Truncated) => return Err(Verdict::Bystander),
+    }
+    if glance::leaves_with_flow(tables, &scratch.segment.tuple, of_node) {
+        Ok(())
+    } else {
+        Err(Verdict::Bystander)
+    }
 }
 
 /// Whether an entry's rewrite is made here. A request that leaves is the node's own: what it sends on for a client may look

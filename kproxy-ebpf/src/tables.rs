@@ -1,5 +1,6 @@
 //! Access to the maps, the clock and chance.
 
+use kproxy_common::gate::{Place, Sign};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
     DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
@@ -38,6 +39,8 @@ pub enum InsertError {
 
 /// The maps of the data plane. Values are copied out; a missing entry is `None`.
 pub trait Tables {
+    /// `GATE`.
+    fn sign(&self, place: Place) -> Sign;
     /// `ADDRESSES`; nothing is set for an unknown address.
     fn address(&self, address: &Address) -> AddressRole;
     /// `FRONTENDS`.
@@ -96,6 +99,10 @@ pub trait Tables {
     fn is_answering(&self, place: u16) -> bool;
     /// Says from now on that there may be.
     fn note_answering(&self, place: u16);
+    /// `ASKING`: whether there may be flows of pods at this [place](kproxy_common::answering::place_of_client).
+    fn is_asking(&self, place: u16) -> bool;
+    /// Says from now on that there may be.
+    fn note_asking(&self, place: u16);
 
     /// `FRAGMENTS`.
     fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;

@@ -18,9 +18,14 @@ const V4_TOTAL_LENGTH: usize = 2;
 const V4_TTL_AND_PROTOCOL: usize = 8;
 const V4_CHECKSUM: usize = 10;
 const V4_ADDRESSES: usize = 12;
+const V4_DESTINATION: usize = 16;
 const V6_PAYLOAD_LENGTH: usize = 4;
 const V6_HOP_LIMIT: usize = 7;
 const V6_ADDRESSES: usize = 8;
+const V6_DESTINATION: usize = 24;
+
+/// Version and length of an IPv4 header that has nothing but its fields.
+const V4_WITHOUT_OPTIONS: u8 = 0x45;
 
 /// The third word of an IPv4-mapped address; the first two are 0 (RFC 4291 section 2.5.5.2).
 const V4_MAPPED: u32 = 0xffff_u32.to_be();
@@ -185,6 +190,102 @@ pub const fn headers(ethertype: u16) -> usize {
     }
 }
 
+/// Where a packet goes, and nothing else of it. `None` for whatever is not IP.
+#[inline(always)]
+pub fn destination<P: Packet>(packet: &P) -> Option<Address> {
+    match packet.ethertype()? {
+        ETHERTYPE_IPV4 => packet
+            .load(P::NETWORK + V4_DESTINATION)
+            .map(Address::from_v4_word),
+        ETHERTYPE_IPV6 => packet.load(P::NETWORK + V6_DESTINATION).map(Address::from_words),
+        _ => None,
+    }
+}
+
+/// What a plain packet says in its first bytes: a whole one, without options or extension headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// The family.
+    pub family: Family,
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// The protocol that follows.
+    pub protocol: Protocol,
+    /// How many bytes follow the header.
+    pub payload: u16,
+    /// The first four of them: where most protocols have their ports.
+    pub ports: u32,
+}
+
+impl Plain {
+    /// Where the transport header starts in such a packet.
+    #[must_use]
+    #[inline(always)]
+    pub const fn transport<P: Packet>(&self) -> usize {
+        P::NETWORK
+            + match self.family {
+                Family::V4 => Ipv4Hdr::LEN,
+                Family::V6 => Ipv6Hdr::LEN,
+            }
+    }
+}
+
+/// Reads a plain packet at once. `None` for any other, and for what [`parse`] does not take.
+#[inline(always)]
+pub fn plain<P: Packet>(packet: &P) -> Option<Plain> {
+    match packet.ethertype()? {
+        ETHERTYPE_IPV4 => {
+            let [start, fragment, third, source, destination, ports]: [u32; Ipv4Hdr::LEN / 4 + 1] =
+                packet.load(P::NETWORK)?;
+            let [version_and_length, _service, high, low] = start.to_ne_bytes();
+            if version_and_length != V4_WITHOUT_OPTIONS || fragment & V4_FRAGMENT != 0 {
+                return None;
+            }
+            let [_ttl, protocol, ..] = third.to_ne_bytes();
+            let said = u32::from(u16::from_be_bytes([high, low])).checked_sub(Ipv4Hdr::LEN as u32)?;
+            Some(Plain {
+                family: Family::V4,
+                source: Address::from_v4_word(source),
+                destination: Address::from_v4_word(destination),
+                protocol: Protocol::new(protocol),
+                payload: payload(packet, said, Ipv4Hdr::LEN)?,
+                ports,
+            })
+        }
+        ETHERTYPE_IPV6 => {
+            let words: [u32; Ipv6Hdr::LEN / 4 + 1] = packet.load(P::NETWORK)?;
+            let [start, second, s0, s1, s2, s3, d0, d1, d2, d3, ports] = words;
+            let [version, ..] = start.to_ne_bytes();
+            let [high, low, protocol, _hop_limit] = second.to_ne_bytes();
+            let (source, destination) = (
+                Address::from_words([s0, s1, s2, s3]),
+                Address::from_words([d0, d1, d2, d3]),
+            );
+            if version >> 4 != 6 || is_mapped([s0, s1, s2], [d0, d1, d2]) {
+                return None;
+            }
+            Some(Plain {
+                family: Family::V6,
+                source,
+                destination,
+                protocol: Protocol::new(protocol),
+                payload: payload(packet, u16::from_be_bytes([high, low]).into(), Ipv6Hdr::LEN)?,
+                ports,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether one of two IPv6 addresses is IPv4-mapped, by their first three words: one branch for the verifier to follow, and not four.
+#[inline(always)]
+fn is_mapped(source: [u32; 3], destination: [u32; 3]) -> bool {
+    let unlike_mapped = |[a, b, c]: [u32; 3]| u64::from(a | b | c ^ V4_MAPPED);
+    unlike_mapped(source) * unlike_mapped(destination) == 0
+}
+
 /// Reads the network header. `None` for whatever is not IP or not whole, and for IPv4-mapped addresses in an IPv6 header, which
 /// the kernel drops as well (`ip6_rcv_core`): here they would be another family's.
 #[inline(always)]
@@ -224,9 +325,7 @@ pub fn parse<P: Packet>(packet: &P) -> Option<Network> {
             if version >> 4 != 6 {
                 return None;
             }
-            // None of both is: one branch for the verifier to follow, and not four.
-            let unlike_mapped = |[a, b, c]: [u32; 3]| u64::from(a | b | c ^ V4_MAPPED);
-            if unlike_mapped([s0, s1, s2]) * unlike_mapped([d0, d1, d2]) == 0 {
+            if is_mapped([s0, s1, s2], [d0, d1, d2]) {
                 return None;
             }
             let [high, low, next_header, _hop_limit] = second.to_ne_bytes();

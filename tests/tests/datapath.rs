@@ -271,6 +271,36 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_at_once_is_what_is_read_with_care(
+        talk in talk(),
+        changes in vec((0..60_usize, any::<u8>()), 0..4),
+        kept in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = talk.request().bytes;
+        for (place, value) in changes {
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte = value;
+            }
+        }
+        bytes.truncate(kept.index(bytes.len() * 2));
+        let packet = Buffer::new(bytes);
+        if let Some(segment) = parse::plain(&packet) {
+            let network = wire::parse(&packet).expect("a header");
+            let careful = parse::segment(&packet, &network).expect("a segment");
+            prop_assert_eq!(segment.tuple, careful.tuple);
+            prop_assert_eq!(segment.flags, careful.flags);
+            prop_assert_eq!((segment.family, segment.offset()), (careful.family, careful.offset()));
+            prop_assert!(!careful.is_first_fragment() && !careful.is_later_fragment());
+        }
+    }
+
+    #[test]
+    fn most_packets_are_read_at_once(talk in talk()) {
+        let is_plain = parse::plain(&talk.request()).is_some();
+        prop_assert_eq!(is_plain, !matches!(talk.transport, Transport::Sctp(_)));
+    }
+
+    #[test]
     fn a_rejection_has_right_checksums_and_quotes_the_request(talk in talk()) {
         let request = talk.request();
         let mut packet = request.clone();

@@ -8,11 +8,12 @@ use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use aya_ebpf::{Global, btf_maps::SkStorage};
+use kproxy_common::gate::{self, Place, Sign};
 use kproxy_common::{
-    Address, AddressRange, AddressRole, Affinity, AffinityKey, Answering, Backend, BackendIndex, Counter,
-    Device, DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds,
-    PortSearch, RangeSetId, ServiceId, ServiceName, Settings, SnatKey, SocketFlow, SocketFlowKey, SocketPeer,
-    SourceRange, Tuple, Vlan, counter, maps,
+    Address, AddressRange, AddressRole, Affinity, AffinityKey, Answering, Asking, Backend, BackendIndex,
+    Counter, Device, DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey,
+    Nanoseconds, PortSearch, RangeSetId, ServiceId, ServiceName, Settings, SnatKey, SocketFlow,
+    SocketFlowKey, SocketPeer, SourceRange, Tuple, Vlan, answering, counter, maps,
 };
 use kproxy_ebpf::ports::{self, Claim};
 use kproxy_ebpf::{Age, Existing, InsertError, Scratch, Tables, Work};
@@ -23,6 +24,8 @@ const EEXIST: i32 = 17;
 
 #[map]
 static ADDRESSES: HashMap<Address, AddressRole> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+#[map]
+static GATE: Array<u64> = Array::with_max_entries(gate::WORDS, BPF_F_MMAPABLE);
 #[map]
 static FRONTENDS: HashMap<FrontendKey, Frontend> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 #[map]
@@ -35,6 +38,8 @@ static FLOWS: LruHashMap<Tuple, Flow> = LruHashMap::with_max_entries(65_536, 0);
 static FLOWS_NEW: LruHashMap<Tuple, Flow> = LruHashMap::with_max_entries(16_384, 0);
 #[map]
 static ANSWERING: Array<Answering> = Array::with_max_entries(1, 0);
+#[map]
+static ASKING: Array<Asking> = Array::with_max_entries(1, 0);
 #[map]
 static SOCKET_FLOWS: LruHashMap<SocketFlowKey, SocketFlow> = LruHashMap::with_max_entries(16_384, 0);
 #[map]
@@ -97,6 +102,17 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
 pub(crate) struct Maps;
 
 impl Tables for Maps {
+    #[inline(always)]
+    fn sign(&self, place: Place) -> Sign {
+        let Some(word) = GATE.get_ptr(place.word()) else {
+            return Sign::all();
+        };
+        let sign = word.cast::<u8>().wrapping_add(place.byte());
+        // SAFETY: array entries live as long as the map, and the byte is within this one. The agent may write at the same time: a
+        // byte is whole.
+        Sign::from_bits_retain(unsafe { sign.read_volatile() })
+    }
+
     #[inline(always)]
     fn address(&self, address: &Address) -> AddressRole {
         // SAFETY: copied out at once; values of this type have no invalid bits. The kernel reuses elements at once, so
@@ -238,26 +254,22 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn is_answering(&self, place: u16) -> bool {
-        let Some(answering) = ANSWERING.get_ptr(0) else {
-            return true;
-        };
-        let noted = answering.cast::<u8>().wrapping_add(usize::from(place));
-        // SAFETY: array entries live as long as the map, and every place is within this one. Another CPU may write at
-        // the same time: a byte, and always the same.
-        unsafe { noted.read_volatile() != 0 }
+        is_noted(&ANSWERING, place)
     }
 
     #[inline(always)]
     fn note_answering(&self, place: u16) {
-        // Read first: a line of the cache that nobody writes to is every CPU's.
-        if self.is_answering(place) {
-            return;
-        }
-        if let Some(answering) = ANSWERING.get_ptr_mut(0) {
-            let noted = answering.cast::<u8>().wrapping_add(usize::from(place));
-            // SAFETY: as above.
-            unsafe { noted.write_volatile(1) };
-        }
+        note(&ANSWERING, place);
+    }
+
+    #[inline(always)]
+    fn is_asking(&self, place: u16) -> bool {
+        is_noted(&ASKING, place)
+    }
+
+    #[inline(always)]
+    fn note_asking(&self, place: u16) {
+        note(&ASKING, place);
     }
 
     #[inline(always)]
@@ -339,6 +351,31 @@ impl Tables for Maps {
         let settings: *const Settings = core::hint::black_box(&raw const SETTINGS).cast();
         // SAFETY: `Global` is transparent and always holds a value; nobody writes it once the program is loaded.
         unsafe { &*settings }
+    }
+}
+
+/// Whether the byte at a place is not 0.
+#[inline(always)]
+fn is_noted(places: &Array<[u8; answering::PLACES]>, place: u16) -> bool {
+    let Some(places) = places.get_ptr(0) else {
+        return true;
+    };
+    let noted = places.cast::<u8>().wrapping_add(usize::from(place));
+    // SAFETY: array entries live as long as the map, and every place is within this one. Another CPU may write at
+    // the same time: a byte, and always the same.
+    unsafe { noted.read_volatile() != 0 }
+}
+
+#[inline(always)]
+fn note(places: &Array<[u8; answering::PLACES]>, place: u16) {
+    // Read first: a line of the cache that nobody writes to is every CPU's.
+    if is_noted(places, place) {
+        return;
+    }
+    if let Some(places) = places.get_ptr_mut(0) {
+        let noted = places.cast::<u8>().wrapping_add(usize::from(place));
+        // SAFETY: as above.
+        unsafe { noted.write_volatile(1) };
     }
 }
 

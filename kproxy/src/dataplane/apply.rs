@@ -88,7 +88,10 @@ impl Batches {
                 let mut slots = (*base..).zip(slots);
                 return fits(slots.all(|(index, backend)| tables.slots.store(index, *backend)));
             }
-            Action::WriteServiceCidr { index, range } => return tables.write_service_cidr(*index, *range),
+            Action::WriteServiceCidr { index, range } => {
+                tables.gate.announce_range(range)?;
+                return tables.write_service_cidr(*index, *range);
+            }
             Action::WriteNodeAddress { family, address } => {
                 return tables.write_node_address(*family, *address);
             }
@@ -136,6 +139,12 @@ impl Batches {
             gone_keys,
             gone_ranges,
         } = self;
+        let nothing_done = |error| Stopped { done: 0, error };
+        tables
+            .gate
+            .announce_addresses(&addresses, &roles)
+            .map_err(nothing_done)?;
+        tables.gate.announce_frontends(&keys).map_err(nothing_done)?;
         tables.addresses.put(&addresses, &roles)?;
         tables.frontends.put(&keys, &frontends)?;
         tables.source_ranges.put(&ranges, &vec![1; ranges.len()])?;

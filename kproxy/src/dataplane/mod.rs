@@ -8,7 +8,7 @@
 //! * [`early`](XdpMode): XDP on uplinks, where it works
 //! * [`load_program`]: in spite of signals
 //! * `succession`: a kproxy with another layout of the maps gives way
-//! * `tables`, `prefix`, `apply`: map contents as the plan knows them; `notes`: names, for people
+//! * `tables`, `prefix`, `apply`: map contents as the plan knows them; `gate`: what announces them; `askers`: whose flows are known; `notes`: names, for people
 //! * [`sockets`](StalePeers): connected sockets whose backend is gone, for a reader beside the owner
 //! * [`Meter`]: numbers for metrics, read apart from the owner
 //! * `pins`: the pin directory, and the removal of everything
@@ -19,11 +19,13 @@
 //! [`Dataplane::open`] takes over in place.
 
 mod apply;
+mod askers;
 mod attach;
 mod attempts;
 mod doors;
 mod early;
 mod error;
+mod gate;
 mod hooks;
 mod layout;
 mod links;
@@ -51,7 +53,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use aya::maps::MapError;
-use kproxy_common::{Counter, Door};
+use kproxy_common::{Counter, Door, maps};
 
 pub use apply::Report;
 pub use attempts::load_program;
@@ -135,10 +137,19 @@ impl Dataplane {
         if settings.node_namespace == 0 {
             settings.node_namespace = sys::namespace::cookie().map_err(OpenError::Namespace)?;
         }
+        let askers_are_missing = askers::are_missing(&pins);
         let mut programs = Programs::load(OBJECT, sizes, &settings, &decisions, &pins)?;
         let resize = resize.start(&pins)?;
         let tables = Tables::open(pins.root())?;
         let contents = tables.contents()?;
+        let failed = |source| OpenError::Map {
+            map: maps::GATE,
+            source,
+        };
+        tables.gate.rebuild(&contents).map_err(failed)?;
+        if askers_are_missing {
+            askers::expect_all(&pins)?;
+        }
         let predecessors = succession::take_over(&pins)?;
         attach::remove_stale(&pins)?;
         attach::attach_cgroup(&programs, &pins, &cgroup)?;

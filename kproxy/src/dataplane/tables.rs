@@ -12,6 +12,7 @@ use kproxy_common::{
 };
 
 use super::error::OpenError;
+use super::gate::Gate;
 use super::pins::map_path;
 use super::prefix::Prefix;
 use super::sys::array::Array;
@@ -21,6 +22,7 @@ use crate::plan::MapContents;
 /// Handles on the maps, all of checked layouts.
 pub(super) struct Tables {
     pub(super) addresses: Hash<Address, AddressRole>,
+    pub(super) gate: Gate,
     pub(super) frontends: Hash<FrontendKey, Frontend>,
     pub(super) slots: Array<BackendIndex>,
     pub(super) backends: Array<Backend>,
@@ -49,6 +51,7 @@ impl Tables {
         let other = |map| move |error: MapError| failed(map)(io::Error::other(error));
         Ok(Self {
             addresses: Hash::new(pinned(maps::ADDRESSES)?).map_err(failed(maps::ADDRESSES))?,
+            gate: Gate::new(&pinned(maps::GATE)?).map_err(failed(maps::GATE))?,
             frontends: Hash::new(pinned(maps::FRONTENDS)?).map_err(failed(maps::FRONTENDS))?,
             slots: Array::new(&pinned(maps::SLOTS)?).map_err(failed(maps::SLOTS))?,
             backends: Array::new(&pinned(maps::BACKENDS)?).map_err(failed(maps::BACKENDS))?,
@@ -70,6 +73,7 @@ impl Tables {
         let failed = |map| move |source| OpenError::Map { map, source };
         let Self {
             addresses,
+            gate: _,
             frontends,
             slots,
             backends,

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
+use kproxy_common::gate::{Place, Sign};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
     DeviceFlags, DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds,
@@ -108,6 +109,11 @@ impl<'a, T: Tables> Replay<'a, T> {
 }
 
 impl<T: Tables> Tables for Replay<'_, T> {
+    /// Whoever asks wants to know what is looked up where the first look does not say that nothing is.
+    fn sign(&self, _place: Place) -> Sign {
+        Sign::all()
+    }
+
     fn address(&self, address: &Address) -> AddressRole {
         let role = self.below.address(address);
         self.note(Event::Address(*address, role));
@@ -217,6 +223,12 @@ impl<T: Tables> Tables for Replay<'_, T> {
     }
 
     fn note_answering(&self, _place: u16) {}
+
+    fn is_asking(&self, _place: u16) -> bool {
+        true
+    }
+
+    fn note_asking(&self, _place: u16) {}
 
     fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
         self.below.fragment(key)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::model::Cidr;
 use crate::plan::{Action, Plan};
+use kproxy_common::gate::{self, Place, Sign};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
     DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
@@ -19,12 +20,14 @@ use kproxy_ebpf::{Age, Existing, InsertError, Tables};
 #[derive(Clone, Debug)]
 pub struct MemoryTables {
     addresses: BTreeMap<Address, AddressRole>,
+    gate: HashMap<Place, Sign>,
     frontends: BTreeMap<FrontendKey, Frontend>,
     slots: HashMap<u32, BackendIndex>,
     backends: HashMap<BackendIndex, Backend>,
     flows: RefCell<HashMap<Tuple, Flow>>,
     flows_new: RefCell<HashMap<Tuple, Flow>>,
     answering: RefCell<BTreeSet<u16>>,
+    asking: RefCell<BTreeSet<u16>>,
     socket_flows: RefCell<HashMap<SocketFlowKey, SocketFlow>>,
     affinity: RefCell<HashMap<AffinityKey, Affinity>>,
     source_ranges: BTreeMap<RangeSetId, BTreeSet<Cidr>>,
@@ -39,6 +42,7 @@ pub struct MemoryTables {
     /// Which devices tagged packets are of.
     pub vlans: BTreeMap<Vlan, DeviceIndex>,
     counters: RefCell<BTreeMap<(Door, Counter), u64>>,
+    lookups: Cell<u32>,
     refusals: Cell<u32>,
     now: Cell<Nanoseconds>,
     scripted: RefCell<VecDeque<u32>>,
@@ -59,12 +63,14 @@ impl MemoryTables {
     pub fn new(seed: u64) -> Self {
         Self {
             addresses: BTreeMap::new(),
+            gate: HashMap::new(),
             frontends: BTreeMap::new(),
             slots: HashMap::new(),
             backends: HashMap::new(),
             flows: RefCell::default(),
             flows_new: RefCell::default(),
             answering: RefCell::default(),
+            asking: RefCell::default(),
             socket_flows: RefCell::default(),
             affinity: RefCell::default(),
             source_ranges: BTreeMap::new(),
@@ -76,6 +82,7 @@ impl MemoryTables {
             devices: BTreeMap::new(),
             vlans: BTreeMap::new(),
             counters: RefCell::default(),
+            lookups: Cell::new(0),
             refusals: Cell::new(0),
             // A machine that has been up for a while.
             now: Cell::new(Nanoseconds::from_seconds(1_000_000)),
@@ -94,9 +101,11 @@ impl MemoryTables {
                 }
                 Action::WriteSlots { base, slots } => self.slots.extend((*base..).zip(slots.iter().copied())),
                 Action::PutAddress { address, role } => {
+                    self.announce([Place::of_address(address)], Sign::of(*role));
                     self.addresses.insert(*address, *role);
                 }
                 Action::PutFrontend { key, frontend } => {
+                    self.announce(gate::of_frontend(key), Sign::NODE_PORT);
                     self.frontends.insert(*key, *frontend);
                 }
                 Action::RemoveFrontend { key } => {
@@ -114,6 +123,7 @@ impl MemoryTables {
                     }
                 }
                 Action::WriteServiceCidr { index, range } => {
+                    self.announce(gate::of_range(range), Sign::CLUSTER_IPS);
                     self.service_cidrs.insert(*index, *range);
                 }
                 Action::WriteNodeAddress { family, address } => {
@@ -135,6 +145,12 @@ impl MemoryTables {
                     self.vlans.remove(vlan);
                 }
             }
+        }
+    }
+
+    fn announce(&mut self, places: impl IntoIterator<Item = Place>, sign: Sign) {
+        for place in places {
+            *self.gate.entry(place).or_default() |= sign;
         }
     }
 
@@ -173,6 +189,16 @@ impl MemoryTables {
             .iter()
             .filter_map(|door| counters.get(&(*door, counter)))
             .sum()
+    }
+
+    /// How often something was looked for by hash since this was asked last: what takes the time of a packet.
+    #[must_use]
+    pub fn take_lookups(&self) -> u32 {
+        self.lookups.take()
+    }
+
+    fn note_lookup(&self) {
+        self.lookups.set(self.lookups.get() + 1);
     }
 
     /// Number of entries of `FLOWS` and `FLOWS_NEW`.
@@ -215,7 +241,12 @@ impl MemoryTables {
 }
 
 impl Tables for MemoryTables {
+    fn sign(&self, place: Place) -> Sign {
+        self.gate.get(&place).copied().unwrap_or_default()
+    }
+
     fn address(&self, address: &Address) -> AddressRole {
+        self.note_lookup();
         self.addresses
             .get(address)
             .copied()
@@ -223,6 +254,7 @@ impl Tables for MemoryTables {
     }
 
     fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
+        self.note_lookup();
         self.frontends.get(key).copied()
     }
 
@@ -235,6 +267,7 @@ impl Tables for MemoryTables {
     }
 
     fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        self.note_lookup();
         self.affinity.borrow().get(key).copied()
     }
 
@@ -272,10 +305,12 @@ impl Tables for MemoryTables {
     }
 
     fn device(&self, index: DeviceIndex) -> Option<Device> {
+        self.note_lookup();
         self.devices.get(&index).copied()
     }
 
     fn port_search(&self, key: &SnatKey) -> Option<PortSearch> {
+        self.note_lookup();
         self.port_searches.borrow().get(key).copied()
     }
 
@@ -284,6 +319,7 @@ impl Tables for MemoryTables {
     }
 
     fn flow(&self, age: Age, key: &Tuple) -> Option<Flow> {
+        self.note_lookup();
         self.flows(age).borrow().get(key).copied()
     }
 
@@ -318,7 +354,16 @@ impl Tables for MemoryTables {
         self.answering.borrow_mut().insert(place);
     }
 
+    fn is_asking(&self, place: u16) -> bool {
+        self.asking.borrow().contains(&place)
+    }
+
+    fn note_asking(&self, place: u16) {
+        self.asking.borrow_mut().insert(place);
+    }
+
     fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.note_lookup();
         self.fragments.borrow().get(key).copied()
     }
 

@@ -5,6 +5,7 @@
 mod cleanup;
 mod clsact;
 mod early;
+mod gate;
 mod meter;
 mod place;
 mod pods;

@@ -6,6 +6,7 @@ use std::io;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Map, MapData};
+use kproxy_common::gate::{Place, Sign};
 use kproxy_common::{
     Address, AddressRange, AddressRole, Affinity, AffinityKey, Backend, BackendIndex, Counter, Device,
     DeviceIndex, Door, Family, Flow, Fragment, FragmentKey, Frontend, FrontendKey, Nanoseconds, PortSearch,
@@ -92,6 +93,11 @@ impl PinnedTables {
 }
 
 impl Tables for PinnedTables {
+    /// Whoever reads here wants to know what is looked up.
+    fn sign(&self, _place: Place) -> Sign {
+        Sign::all()
+    }
+
     fn address(&self, address: &Address) -> AddressRole {
         let role = self.addresses.get(address).ok().flatten();
         role.unwrap_or(AddressRole::empty())
@@ -177,6 +183,12 @@ impl Tables for PinnedTables {
     }
 
     fn note_answering(&self, _place: u16) {}
+
+    fn is_asking(&self, _place: u16) -> bool {
+        true
+    }
+
+    fn note_asking(&self, _place: u16) {}
 
     fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
         self.fragments.get(key).ok().flatten()

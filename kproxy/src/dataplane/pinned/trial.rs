@@ -22,8 +22,9 @@ use crate::dataplane::sys::hash::{Hash, Stopped};
 use crate::dataplane::tables::sum_counters;
 
 /// Maps that the copy shares with the programs in force. It only reads them.
-const SHARED: [&str; 9] = [
+const SHARED: [&str; 10] = [
     maps::ADDRESSES,
+    maps::GATE,
     maps::FRONTENDS,
     maps::SLOTS,
     maps::BACKENDS,
